@@ -1,0 +1,58 @@
+# Everything starts with `make demo` or `make test`: both set up .venv the first time, from the lock.
+# Afterwards nothing needs a network, and a second run starts at once.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+WORKERS ?= 2
+# One stamp per content of lock and project file: `touch` does not reinstall, a change does.
+LOCK_HASH := $(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
+STAMP := $(VENV)/.installed-$(LOCK_HASH)
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+UV ?= uv
+
+.PHONY: help setup demo test test-all lint docs bench lab lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
+
+$(STAMP):
+	@tools/install.sh $(VENV) $@
+
+setup: $(STAMP) ## create .venv from requirements.lock (the others do it when needed)
+
+demo: $(STAMP) ## the main job on the embedded data, in under two minutes
+	@$(BIN)/flowcast demo
+
+test: $(STAMP) ## the tests, without those marked slow
+	@$(PYTEST) -m "not slow"
+
+test-all: $(STAMP) ## every test
+	@$(PYTEST)
+
+lint: $(STAMP) ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+docs: $(STAMP) ## build the documentation site into docs/_build/html
+	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
+	@echo "docs/_build/html/index.html"
+
+bench: $(STAMP) ## run the benchmarks and renew their results table
+	@$(BIN)/python -m benchmarks
+
+lab: $(STAMP) ## open the notebooks in JupyterLab
+	@$(BIN)/jupyter lab notebooks
+
+lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
+	@env -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) pip compile pyproject.toml --extra bench --extra dev --extra docs \
+		--universal --python-version 3.12 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --quiet --upgrade --output-file requirements.lock
+
+clean: ## remove what was built, .venv included
+	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

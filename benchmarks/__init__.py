@@ -1,0 +1,1 @@
+"""Benchmarks and validation on real data that is not part of the repository."""

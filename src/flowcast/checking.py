@@ -1,0 +1,278 @@
+"""Checking files before anything is computed: what a path is, and every fault in it.
+
+A table is told by its columns, a model by its suffix, a run by its manifest. A folder stands for
+the tables and models in it; a model for the data files it names too.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from flowcast._tabular import SUFFIXES, read_raw
+from flowcast.config import ModelSpec, read_model
+from flowcast.covariates import read_covariates
+from flowcast.errors import Fault, Faults, InputError, nearest
+from flowcast.observations import read_observations
+from flowcast.persistence import is_run, read_run
+from flowcast.posterior import Posterior
+from flowcast.resources import embedded_names, embedded_path
+
+__all__ = [
+    "Checked",
+    "Kind",
+    "check_inputs",
+    "check_path",
+    "check_paths",
+    "place_codes",
+]
+
+Kind = Literal["observations", "places", "corridors", "model", "run", "folder", "unknown"]
+
+REPORT_COLUMNS: Final = frozenset({"source", "measure", "family", "reporter"})
+"""Two of them, or `value`, make a table one of observations, whatever else is misspelt."""
+PLACE_COLUMNS: Final = frozenset({"place", "country", "iso3", "iso2"})
+CORRIDOR_COLUMNS: Final = frozenset({"origin", "destination"})
+MODEL_SUFFIXES: Final = (".yaml", ".yml")
+TABLES_WANTED: Final = (
+    "columns of observations (source, family, measure, origin, destination, year, value, "
+    "reporter), of places (place, ...) or of corridors (origin, destination, ...)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One file that was checked.
+
+    Attributes
+    ----------
+    path
+        As the user named it, or the path of a file found in a folder or named by a model.
+    kind
+        What it was taken for.
+    summary
+        What is in it, in a few words; empty where it has faults.
+    faults
+        Everything that is wrong with it.
+    """
+
+    path: str
+    kind: Kind
+    summary: str = ""
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """True if nothing is wrong."""
+        return not self.faults
+
+
+def check_paths(paths: Iterable[str | Path]) -> list[Checked]:
+    """Check several paths; a file that several of them mean is checked once.
+
+    Parameters
+    ----------
+    paths
+        As for `check_path`.
+
+    Returns
+    -------
+    list of Checked
+        In the order given.
+    """
+    found: dict[tuple[str, Kind], Checked] = {}
+    for path in paths:
+        for checked in check_path(path):
+            found.setdefault((str(Path(checked.path).resolve()), checked.kind), checked)
+    return list(found.values())
+
+
+def check_path(path: str | Path) -> list[Checked]:
+    """Decide what a path is, and check it.
+
+    Parameters
+    ----------
+    path
+        A table of observations, places or corridors; a model (its YAML file, its folder, or the
+        name of an embedded one); a run folder; or any folder that holds such files.
+
+    Returns
+    -------
+    list of Checked
+        One for each file; a model is followed by the data files it names.
+
+    Examples
+    --------
+    >>> from flowcast.resources import embedded_path
+    >>> places = embedded_path("data", "europe_2024", "places.csv")
+    >>> [(checked.kind, checked.passed) for checked in check_path(places)]
+    [('places', True)]
+    """
+    place = Path(path)
+    if place.suffix in MODEL_SUFFIXES and place.is_file():
+        return check_inputs(place)
+    if place.is_file() or place.name.endswith(SUFFIXES):
+        return [_check_table(place)]
+    if place.is_dir():
+        return _check_folder(place)
+    if str(path) in embedded_names("models"):
+        return check_inputs(embedded_path("models", str(path), "model.yaml"))
+    beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
+    hint = nearest(place.name, [*beside, *embedded_names("models")]) or ""
+    fault = Fault(str(path), "no such file or folder", "a table, a model or a folder", hint=hint)
+    return [Checked(str(path), "unknown", faults=(fault,))]
+
+
+def _attempt(path: Path, kind: Kind, summarise: Callable[[], str]) -> Checked:
+    try:
+        return Checked(str(path), kind, summarise())
+    except InputError as error:
+        return Checked(str(path), kind, faults=error.faults)
+
+
+def _check_folder(folder: Path) -> list[Checked]:
+    if (folder / "manifest.json").is_file():
+        return [_attempt(folder, "run", lambda: _summarise_run(folder))]
+    if (folder / "model.yaml").is_file():
+        return check_inputs(folder / "model.yaml")
+    found: list[Checked] = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.name.endswith(".columns.csv"):
+            continue
+        if path.is_dir():
+            if is_run(path) or (path / "model.yaml").is_file():
+                found += _check_folder(path)
+        elif path.suffix in MODEL_SUFFIXES:
+            found += check_inputs(path)
+        elif path.name.endswith(SUFFIXES) and (checked := _check_table(path)).kind != "unknown":
+            found.append(checked)
+    if found:
+        return found
+    fault = Fault(str(folder), "no table, model or run", "a folder that holds one")
+    return [Checked(str(folder), "folder", faults=(fault,))]
+
+
+def _check_table(path: Path, codes: str | frozenset[str] | None = None) -> Checked:
+    """Check a table; `codes` are the codes a model declares, or ``"any"`` for its places file."""
+    try:
+        columns = {str(name).casefold() for name in read_raw(path, Faults(str(path))).frame.columns}
+    except InputError as error:
+        return Checked(str(path), "unknown", faults=error.faults)
+    if "value" in columns or len(columns & REPORT_COLUMNS) > 1:
+        return _check_as(path, "observations", codes)
+    if columns >= CORRIDOR_COLUMNS:
+        return _check_as(path, "corridors", codes)
+    if columns & PLACE_COLUMNS:
+        return _check_as(path, "places", codes)
+    fault = Fault(str(path), f"columns {', '.join(sorted(columns))}", TABLES_WANTED, row=1)
+    return Checked(str(path), "unknown", faults=(fault,))
+
+
+def _check_as(path: Path, kind: Kind, codes: frozenset[str] | str | None) -> Checked:
+    declared = codes if isinstance(codes, frozenset) else None
+    loose = "any" if codes == "any" else declared
+    readers: dict[str, Callable[[], str]] = {
+        "observations": lambda: _summarise_observations(path, declared),
+        "places": lambda: _summarise_covariates(places=path, declared=loose),
+        "corridors": lambda: _summarise_covariates(corridors=path, declared=loose),
+    }
+    return _attempt(path, kind, readers[kind])
+
+
+def check_inputs(
+    model: str | Path,
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    observations: Sequence[str | Path] = (),
+    places: str | Path | None = None,
+    corridors: str | Path | None = None,
+) -> list[Checked]:
+    """Check a model with overrides, and the data files it names or those given instead.
+
+    Parameters
+    ----------
+    model, overrides
+        As for `read_model`.
+    observations, places, corridors
+        Files instead of the model's.
+
+    Returns
+    -------
+    list of Checked
+        The model first. Where it has faults, nothing else is checked: it might declare codes.
+
+    Examples
+    --------
+    >>> [checked.kind for checked in check_inputs("europe_2024", {"sampler.darws": 10})]
+    ['model']
+    """
+    try:
+        spec = read_model(model, overrides)
+    except InputError as error:
+        return [Checked(str(model), "model", faults=error.faults)]
+    n_terms = len(spec.process.covariates)
+    found = [Checked(str(model), "model", f"{spec.name}: {n_terms} covariates in the process")]
+    codes: str | frozenset[str] | None = "any" if spec.codes == "declared" else None
+    covariates: dict[Kind, Path | None] = {
+        "places": _file(spec, places, spec.data.places),
+        "corridors": _file(spec, corridors, spec.data.corridors),
+    }
+    for kind, file in covariates.items():
+        if file is not None:
+            found.append(_check_as(file, kind, codes))
+            if codes == "any" and found[-1].passed:
+                codes = _declared(file, kind)
+    if codes == "any":  # the file that declares them is missing or has faults
+        return found
+    reports = [Path(path) for path in observations]
+    named = [spec.data_path(name) for name in spec.data.observations]
+    return found + [_check_as(file, "observations", codes) for file in reports or named]
+
+
+def _file(spec: ModelSpec, given: str | Path | None, named: str | None) -> Path | None:
+    if given is not None:
+        return Path(given)
+    return spec.data_path(named) if named else None
+
+
+def place_codes(posterior: Posterior) -> frozenset[str] | None:
+    """Return the codes of a posterior's places if its model declared them, None if they are ISO."""
+    if posterior.spec.codes == "iso":
+        return None
+    ends = [posterior.log_flow[side].values for side in ("origin", "destination")]
+    return frozenset(str(code) for side in ends for code in side)
+
+
+def _declared(file: Path, kind: Kind) -> frozenset[str]:
+    """Return the codes that a file of places, or for want of one of corridors, declares."""
+    sides = (file, None) if kind == "places" else (None, file)
+    data = read_covariates(*sides, declared_places="any")
+    dims = [name for name in ("place", "origin", "destination") if name in data.coords]
+    return frozenset(str(code) for name in dims for code in data[name].to_numpy())
+
+
+def _summarise_observations(path: Path, declared: frozenset[str] | None) -> str:
+    observations = read_observations(path, declared_places=declared)
+    lines = observations.coverage()
+    measures = ", ".join(lines["measure"].unique())
+    fixes = len(observations.fixes)
+    fixed = f"; {fixes} codes replaced by standard ones" if fixes else ""
+    return f"{observations.n} rows, {len(observations.places)} places, {measures}{fixed}"
+
+
+def _summarise_covariates(
+    *,
+    places: Path | None = None,
+    corridors: Path | None = None,
+    declared: frozenset[str] | str | None,
+) -> str:
+    data = read_covariates(places, corridors, declared_places=declared)
+    sizes = ", ".join(f"{size} {name}s" for name, size in data.sizes.items())
+    unknown = [str(n) for n, v in data.data_vars.items() if v.attrs["units"] == "unknown unit"]
+    units = f"; no unit for {', '.join(unknown)}" if unknown else ""
+    return f"{sizes}; {len(data.data_vars)} covariates{units}"
+
+
+def _summarise_run(folder: Path) -> str:
+    posterior = read_run(folder)
+    return f"model {posterior.spec.name}, gate {posterior.gate}"

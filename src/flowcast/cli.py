@@ -1,0 +1,291 @@
+"""The command line: parses, calls one function, prints, sets the exit code.
+
+Every command imports what it needs when it runs, so that asking for help costs nothing.
+"""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowcast import __version__
+from flowcast._command import Commands, not_lost, parse_groups, parse_settings
+from flowcast._outcome import emit_table, end_at_gate, read_estimates, show_checked
+from flowcast._terminal import say
+
+__all__ = ["app", "main"]
+
+EPILOG = "Exit codes: 0 done, 1 input refused, 2 wrong usage, 3 convergence gate not passed."
+
+app = typer.Typer(
+    cls=Commands,
+    name="flowcast",
+    help="Bilateral migration flows with uncertainty, from reports that contradict each other.",
+    epilog=EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--observations", metavar="F", help="Reports to use instead of the model's; repeatable."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
+
+def main() -> None:
+    """Run the command line; the entry point of `flowcast`."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"flowcast {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print version."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error; may stand anywhere.")
+    ] = False,
+) -> None:
+    """Take the options that every command has; `Commands` reads them."""
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="RUN", help="Run folder.")] = Path("runs/demo"),
+    quiet: Quiet = False,
+) -> None:
+    """Estimate flows between 18 countries from embedded reports."""
+    from flowcast.demonstration import run_demo
+
+    with not_lost():
+        posterior = run_demo(out, quiet=quiet)
+    end_at_gate(posterior, out)
+
+
+@app.command()
+def check(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", show_default=False)],
+) -> None:
+    """Check data, models, runs or folders, and list every fault."""
+    from flowcast.checking import check_paths
+    from flowcast.errors import InputError
+
+    checked = check_paths(paths)
+    show_checked(checked)
+    faults = [fault for one in checked for fault in one.faults]
+    if faults:
+        raise InputError(faults)
+
+
+@app.command()
+def estimate(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A model's YAML file or folder, or an embedded model such as europe_2024.",
+            show_default=False,
+        ),
+    ],
+    observations: Reports = None,
+    places: Annotated[
+        Path | None, typer.Option(metavar="F", help="Covariates of places, instead of the model's.")
+    ] = None,
+    corridors: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="Covariates of corridors, instead of the model's."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Run folder.", show_default="runs/<model name>"),
+    ] = None,
+    draws: Annotated[int | None, typer.Option(metavar="N", help="Draws per chain.")] = None,
+    tune: Annotated[int | None, typer.Option(metavar="N", help="Warm-up steps per chain.")] = None,
+    chains: Annotated[int | None, typer.Option(metavar="N", help="Chains, at least 2.")] = None,
+    seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
+    quiet: Quiet = False,
+) -> None:
+    """Estimate flows from reports, and write a run folder."""
+    from contextlib import redirect_stdout
+
+    from flowcast.checking import check_inputs
+    from flowcast.config import read_model
+    from flowcast.errors import InputError
+    from flowcast.inference import estimate as fit
+    from flowcast.persistence import require_free, write_run
+
+    overrides = parse_settings(settings or [])
+    files = observations or []
+    try:
+        folder = out or Path("runs") / read_model(model, overrides).name
+        require_free(folder, force=force)
+        with not_lost(), redirect_stdout(sys.stderr):
+            posterior = fit(
+                model,
+                observations,
+                places,
+                corridors,
+                draws=draws,
+                tune=tune,
+                chains=chains,
+                seed=seed,
+                overrides=overrides,
+                progress=not quiet,
+            )
+    except InputError as error:
+        told = check_inputs(
+            model, overrides, observations=files, places=places, corridors=corridors
+        )
+        faults = [*(fault for checked in told for fault in checked.faults), *error.faults]
+        raise InputError(dict.fromkeys(faults)) from None
+    write_run(posterior, folder, force=force)
+    if not quiet:
+        say(f"Convergence gate {posterior.gate}")
+        say(f"Written: {folder}")
+    end_at_gate(posterior, folder)
+
+
+@app.command()
+def table(
+    run: Run,
+    measure: Annotated[
+        str, typer.Option(metavar="M", help="flow, immigration, emigration or net.")
+    ] = "flow",
+    prob: Annotated[
+        list[float] | None,
+        typer.Option(
+            metavar="P",
+            help="Probability of the equal-tailed credible interval; repeatable.",
+            show_default="0.5, 0.8, 0.95",
+        ),
+    ] = None,
+    by: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="G", help="Add up by a grouping such as EU27_2020, or name=AA,BB; repeatable."
+        ),
+    ] = None,
+    definition: Annotated[
+        float | None,
+        typer.Option(metavar="D", help="Minimum stay in months, 0 to 12, or 60 for permanent."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FMT",
+            help="csv, parquet, xlsx, html, latex, md or json.",
+            show_default="by the suffix of --out, else csv",
+        ),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+) -> None:
+    """Print or write estimates with credible intervals."""
+    from flowcast.estimates import summarise
+    from flowcast.persistence import read_run
+    from flowcast.vocabulary import DEFAULT_PROBS
+
+    frame = summarise(
+        read_run(run),
+        measure=measure,  # type: ignore[arg-type]  # summarise refuses others, with a hint
+        probs=prob or DEFAULT_PROBS,
+        by=parse_groups(by or []),
+        definition=definition,
+    )
+    emit_table(frame, form, out)
+
+
+@app.command()
+def predict(
+    run: Run,
+    observations: Annotated[
+        Path,
+        typer.Option(metavar="F", help="Reports that were not fitted.", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option(metavar="F", help="File to write.", show_default=False)],
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the draws.")] = 1,
+) -> None:
+    """Predict reports that were not fitted, bias and noise included."""
+    from flowcast.checking import place_codes
+    from flowcast.observations import read_observations
+    from flowcast.persistence import read_run
+    from flowcast.prediction import predict as predict_reports
+
+    posterior = read_run(run)
+    reports = read_observations(observations, declared_places=place_codes(posterior))
+    emit_table(predict_reports(posterior, reports, seed=seed), None, out)
+
+
+@app.command()
+def plot(
+    run: Run,
+    kind: Annotated[
+        str,
+        typer.Argument(
+            metavar="KIND",
+            help="coverage, prior_predictive, prior_posterior, reports or heatmap.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="F", help="File to write: .png, .svg or .pdf.", show_default=False),
+    ],
+    place: Annotated[
+        str | None, typer.Option(metavar="P", help="The place whose reports are drawn.")
+    ] = None,
+    period: Annotated[
+        str | None, typer.Option(metavar="Y", help="A year, or the first day of a period.")
+    ] = None,
+) -> None:
+    """Draw a figure of a run."""
+    from flowcast.persistence import read_run
+    from flowcast.plots import plot as draw
+
+    draw(read_run(run), kind, out=out, place=place, period=period)
+    say(f"Written: {out}")
+
+
+@app.command()
+def compare(
+    first: Annotated[
+        Path,
+        typer.Argument(metavar="A", help="A run folder or an estimate table.", show_default=False),
+    ],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
+    top: Annotated[int, typer.Option(metavar="N", min=1, help="Changes to show.")] = 20,
+) -> None:
+    """Compare two runs or tables: what changed, by how much, why."""
+    from dataclasses import replace
+
+    from flowcast.compare import compare_runs, compare_tables, render
+    from flowcast.persistence import read_run
+
+    names = (str(first), str(second))
+    if first.is_file() or second.is_file():
+        comparison = compare_tables(read_estimates(first), read_estimates(second), names=names)
+    else:
+        comparison = replace(compare_runs(read_run(first), read_run(second)), names=names)
+    sys.stdout.write(render(comparison, top))

@@ -1,0 +1,379 @@
+"""Typed settings: the model specification and how it is read from YAML.
+
+Unknown keys are refused with the nearest name; every fault of a file is listed at once. Precedence,
+lowest first: defaults here, `model.yaml`, overrides given on the command line or in Python.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+
+import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from flowcast.errors import Fault, Faults, InputError, nearest
+from flowcast.priors import ELICITED, Prior
+from flowcast.resources import embedded_names, embedded_path
+
+__all__ = [
+    "CovariateTerm",
+    "Measurement",
+    "ModelSpec",
+    "Process",
+    "Sampler",
+    "Tails",
+    "apply_overrides",
+    "dump_model",
+    "read_model",
+]
+
+Transform = Literal["none", "log", "log1p"]
+Side = Literal["origin", "destination", "corridor", "ratio"]
+MissingRule = Literal["refuse", "mean", "nearest_year", "zero"]
+
+
+def _as_prior(value: object) -> object:
+    """Accept a prior by name, as ``{shape: [numbers]}``, or ready-made."""
+    if isinstance(value, str):
+        if value not in ELICITED:
+            hint = nearest(value, ELICITED)
+            raise ValueError(
+                f"unknown elicited prior '{value}'; allowed: {', '.join(sorted(ELICITED))}"
+                + (f"; did you mean {hint}?" if hint else "")
+            )
+        return ELICITED[value]
+    if isinstance(value, Mapping):
+        if len(value) != 1:
+            raise ValueError("a prior is one shape with its numbers, such as {normal: [0, 1]}")
+        (shape, numbers), *_ = value.items()
+        return Prior.make(str(shape), numbers)
+    return value
+
+
+PriorField = Annotated[Prior, BeforeValidator(_as_prior)]
+
+
+def _prior(shape: str, *numbers: float) -> Any:
+    return Field(default_factory=lambda: Prior.make(shape, list(numbers)))
+
+
+def _elicited(name: str) -> Any:
+    return Field(default_factory=lambda: ELICITED[f"elicited.{name}"])
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+
+class CovariateTerm(_Frozen):
+    """One covariate of the gravity process and the prior of its coefficient."""
+
+    name: str
+    """Name of the coefficient in tables and plots."""
+    column: str
+    """Column of the places or corridors file."""
+    side: Side = "corridor"
+    """Whose value: the origin's, the destination's, the corridor's, or destination / origin."""
+    transform: Transform = "none"
+    """Applied to the value before centring; `log` wants positive values."""
+    missing: MissingRule = "refuse"
+    """What to do with a cell whose value is missing; `refuse` stops and names the cells."""
+    reverse: bool = False
+    """For a corridor column: take the value of the opposite direction."""
+    prior: PriorField = _prior("normal", 0.0, 1.0)
+    """Prior of the coefficient, per unit of the transformed covariate. Must be normal."""
+
+    @field_validator("prior")
+    @classmethod
+    def _normal_only(cls, prior: Prior) -> Prior:
+        if prior.shape != "normal":
+            raise ValueError(
+                f"found {prior.shape}; allowed: normal (coefficients are integrated out exactly)"
+            )
+        return prior
+
+
+class Process(_Frozen):
+    """The gravity process of the latent log flow."""
+
+    intercept: PriorField = _prior("normal", 6.0, 3.0)
+    """Log flow of a cell whose covariates are all at their means. Must be normal."""
+    covariates: tuple[CovariateTerm, ...] = ()
+    origin_effects: bool = True
+    destination_effects: bool = True
+    corridor_effects: bool = True
+    autoregressive: bool = True
+    """AR(1) deviations of a corridor over periods; dropped where there is one period only."""
+    sd_origin: PriorField = _prior("half_normal", 1.0)
+    sd_destination: PriorField = _prior("half_normal", 1.0)
+    sd_corridor: PriorField = _prior("half_normal", 1.0)
+    sd_innovation: PriorField = _prior("half_normal", 0.5)
+    ar_coefficient: PriorField = _prior("beta", 4.0, 2.0)
+
+    @field_validator("intercept")
+    @classmethod
+    def _normal_only(cls, prior: Prior) -> Prior:
+        return CovariateTerm._normal_only(prior)
+
+
+class Tails(_Frozen):
+    """Degrees of freedom of the Student-t spreads; empty (null) means normal."""
+
+    reports: float | None = Field(default=4.0, gt=2.0)
+    """Noise of the reports of one corridor by one reporter: some corridors are noisier."""
+    innovations: float | None = Field(default=4.0, gt=2.0)
+    """Year-to-year change of a corridor: some corridors are more volatile."""
+    reporters: float | None = Field(default=4.0, gt=2.0)
+    """Reporter effects and reporter-by-period effects: some reporters are far off."""
+
+
+class Measurement(_Frozen):
+    """How administrative reports relate to the latent flow."""
+
+    counts: Literal["poisson", "delta"] = "poisson"
+    """Counting noise: Poisson sites by expectation propagation, or variance 1/(value + 1/2)."""
+    duration: bool = True
+    """Adjust for the minimum stay of each report's definition."""
+    duration_0_to_3: PriorField = _elicited("duration_0_to_3")
+    duration_3_to_6: PriorField = _elicited("duration_3_to_6")
+    duration_6_to_12: PriorField = _elicited("duration_6_to_12")
+    duration_12_to_60: PriorField = _elicited("duration_12_to_60")
+    undercount: bool = True
+    """Estimate the share of moves reported, by side and undercount class."""
+    share_immigration_low: PriorField = _elicited("immigration_low")
+    share_immigration_medium: PriorField = _elicited("immigration_medium")
+    share_immigration_high: PriorField = _elicited("immigration_high")
+    share_immigration_unknown: PriorField = _elicited("immigration_unknown")
+    share_emigration_low: PriorField = _elicited("emigration_low")
+    share_emigration_medium: PriorField = _elicited("emigration_medium")
+    share_emigration_high: PriorField = _elicited("emigration_high")
+    share_emigration_unknown: PriorField = _elicited("emigration_unknown")
+    reporter_effects: bool = True
+    """A factor of each reporter and side that the classes do not explain."""
+    reporter_period_effects: bool = True
+    """The same by period: breaks in a reporter's series. Dropped where there is one period."""
+    corridor_report_effects: bool = True
+    """A persistent factor of each corridor by side; dropped where there is one period."""
+    sd_reporter: PriorField = _prior("half_normal", 0.5)
+    sd_reporter_period: PriorField = _prior("half_normal", 0.3)
+    sd_corridor_report: PriorField = _prior("half_normal", 0.5)
+    sd_noise: PriorField = _prior("gamma", 2.0, 5.0)
+    """Noise sd of an accuracy class, one for each class and side that occurs. Zero is avoided: the
+    two sides share one corridor, and either could take all the noise (Chung et al. 2013, doi
+    10.1007/s11336-013-9328-2)."""
+    median_sd_noise_reporter: PriorField = _prior("log_normal", -1.2, 0.7)
+    """Median noise sd of reporters without an accuracy class, by side."""
+    spread_sd_noise_reporter: PriorField = _prior("half_normal", 0.7)
+    """Sd, on the log scale, of the noise sds of reporters without an accuracy class."""
+
+
+class Sampler(_Frozen):
+    """How the posterior is sampled, and when it is believed."""
+
+    draws: int = Field(default=1000, ge=10)
+    tune: int = Field(default=400, ge=10)
+    chains: int = Field(default=2, ge=2)
+    seed: int = Field(default=1, ge=0)
+    target_accept: float = Field(default=0.8, gt=0.5, lt=1.0)
+    kept_draws: int = Field(default=1000, ge=10)
+    """Draws of the latent flows kept over all chains, evenly spaced."""
+    max_rhat: float = Field(default=1.01, gt=1.0)
+    min_ess: float = Field(default=400.0, gt=0.0)
+
+
+class Data(_Frozen):
+    """Files of the model, relative to the model file."""
+
+    observations: tuple[str, ...] = ()
+    places: str | None = None
+    corridors: str | None = None
+
+
+class ModelSpec(_Frozen):
+    """A whole model: data, process, measurement, tails, sampler. No code.
+
+    Examples
+    --------
+    >>> ModelSpec(name="tiny").sampler.chains
+    2
+    """
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    title: str = ""
+    codes: Literal["iso", "declared"] = "iso"
+    """`declared`: the codes of the places file are taken as they are."""
+    data: Data = Data()
+    process: Process = Process()
+    measurement: Measurement = Measurement()
+    tails: Tails = Tails()
+    sampler: Sampler = Sampler()
+    folder: Path | None = Field(default=None, exclude=True)
+    """Where the file lies; paths in `data` are relative to it. Not part of the file."""
+
+    @model_validator(mode="after")
+    def _unique_terms(self) -> "ModelSpec":
+        names = [term.name for term in self.process.covariates]
+        twice = sorted({n for n in names if names.count(n) > 1})
+        if twice:
+            raise ValueError(f"covariate names used twice: {', '.join(twice)}")
+        return self
+
+    def data_path(self, relative: str) -> Path:
+        """Return a data file's path; relative names count from the model's folder."""
+        path = Path(relative)
+        return path if path.is_absolute() or self.folder is None else self.folder / path
+
+
+def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """Return the keys allowed where pydantic found an unknown one."""
+    current: Any = model
+    for step in location[:-1]:
+        if isinstance(step, int):
+            continue
+        field = current.model_fields.get(step) if hasattr(current, "model_fields") else None
+        if field is None:
+            return []
+        current = field.annotation
+        for inner in get_args(current):
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                current = inner
+    fields = getattr(current, "model_fields", {})
+    return [name for name, field in fields.items() if not field.exclude]
+
+
+def _faults(error: ValidationError, where: str) -> list[Fault]:
+    out = []
+    for item in error.errors():
+        location = item["loc"]
+        path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
+        if item["type"] == "extra_forbidden":
+            keys = _allowed_keys(ModelSpec, location)
+            hint = nearest(str(location[-1]), keys) or ""
+            out.append(Fault(where, "unknown key", ", ".join(keys), column=path or None, hint=hint))
+        else:
+            found = repr(item.get("input")) if item["type"] != "missing" else "nothing"
+            allowed = item["msg"].removeprefix("Value error, ")
+            out.append(Fault(where, found, allowed, column=path or None))
+    return out
+
+
+def _load_yaml(path: Path) -> dict[str, Any]:
+    faults = Faults(str(path))
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        faults.add(error.strerror or str(error), "a readable YAML file")
+        faults.raise_if_any()
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        faults.add(
+            str(getattr(error, "problem", error)), "YAML", row=mark.line + 1 if mark else None
+        )
+        faults.raise_if_any()
+    if not isinstance(loaded, dict):
+        faults.add(type(loaded).__name__, "a mapping of keys to values")
+        faults.raise_if_any()
+    return dict(loaded)
+
+
+def read_model(path: str | Path, overrides: Mapping[str, Any] | None = None) -> ModelSpec:
+    """Read and validate a model specification.
+
+    Parameters
+    ----------
+    path
+        A YAML file, a folder that holds `model.yaml`, or the name of an embedded model.
+    overrides
+        Dotted keys and values laid over the file, such as ``{"sampler.draws": 500}``.
+
+    Returns
+    -------
+    ModelSpec
+        Frozen; `folder` remembers where relative data paths count from.
+
+    Raises
+    ------
+    InputError
+        With every fault: unknown keys (and the nearest name), wrong types, impossible numbers.
+
+    Examples
+    --------
+    >>> read_model("europe_2024").name
+    'europe_2024'
+    """
+    file = _find_model(path)
+    raw = apply_overrides(_load_yaml(file), overrides or {})
+    try:
+        spec = ModelSpec.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(_faults(error, str(file))) from None
+    return spec.model_copy(update={"folder": file.resolve().parent})
+
+
+def _find_model(path: str | Path) -> Path:
+    file = Path(path)
+    if file.is_dir():
+        file = file / "model.yaml"
+    if file.is_file():
+        return file
+    names = embedded_names("models")
+    if str(path) in names:
+        return embedded_path("models", str(path), "model.yaml")
+    raise InputError(
+        [
+            Fault(
+                str(path),
+                "no such model file",
+                "a YAML file, a folder with model.yaml, or an embedded model: " + ", ".join(names),
+                hint=nearest(str(path), names) or "",
+            )
+        ]
+    )
+
+
+def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `raw` with dotted keys replaced; nothing given is changed in place.
+
+    Examples
+    --------
+    >>> apply_overrides({"sampler": {"draws": 10}}, {"sampler.seed": 4})
+    {'sampler': {'draws': 10, 'seed': 4}}
+    """
+    out: dict[str, Any] = dict(raw)
+    for dotted, value in overrides.items():
+        *parents, last = dotted.split(".")
+        target = out
+        for key in parents:
+            inner = target.get(key)
+            target[key] = dict(inner) if isinstance(inner, Mapping) else {}
+            target = target[key]
+        target[last] = value
+    return out
+
+
+def dump_model(spec: ModelSpec) -> str:
+    """Return the specification as applied, every default written out, as YAML."""
+    return yaml.safe_dump(_plain(spec), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Prior):
+        return {value.shape: list(value.numbers)}
+    if isinstance(value, BaseModel):
+        fields = type(value).model_fields
+        return {k: _plain(getattr(value, k)) for k, f in fields.items() if not f.exclude}
+    if isinstance(value, Mapping):
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(v) for v in value]
+    return value

@@ -1,0 +1,20 @@
+"""Draws to flows, immigration, emigration and net migration, and then to tables with intervals.
+
+Draws are added up first and summarised afterwards. Whatever is large is worked through in blocks,
+so that a table of all cells needs little more memory than the stored draws.
+"""
+
+from flowcast.estimates.aggregation import aggregate, to_dataset
+from flowcast.estimates.flows import FlowEstimates, duration_log_factor, flow_estimates
+from flowcast.estimates.operators import Grouping
+from flowcast.estimates.summary import summarise
+
+__all__ = [
+    "FlowEstimates",
+    "Grouping",
+    "aggregate",
+    "duration_log_factor",
+    "flow_estimates",
+    "summarise",
+    "to_dataset",
+]

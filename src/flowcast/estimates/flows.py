@@ -1,0 +1,264 @@
+"""Flows under a definition: the draws, in persons per period, made when they are asked for."""
+
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+import xarray as xr
+from numpy.typing import NDArray
+
+from flowcast._sheet import TableCodes
+from flowcast.errors import UsageError
+from flowcast.places import code_kind
+from flowcast.posterior import Posterior
+from flowcast.vocabulary import (
+    DURATION_KNOTS,
+    NO_EVIDENCE,
+    PERMANENT_MONTHS,
+    PERSONS,
+    UN_DURATION_MONTHS,
+    EstimateMeasure,
+)
+
+__all__ = ["SAMPLE_DIMS", "FlowEstimates", "duration_log_factor", "flow_estimates"]
+
+SAMPLE_DIMS: Final = ("chain", "draw")
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class FlowEstimates:
+    """Draws of flows, or of sums of flows, in persons per period.
+
+    Made by `flow_estimates` and `aggregate`.
+
+    Attributes
+    ----------
+    measure
+        ``flow`` on dim `corridor` (coordinates `origin` and `destination`); ``immigration``,
+        ``emigration`` and ``net`` on dim `place`.
+    evidence
+        What each cell rests on, dims (corridor or place, period).
+    definition
+        Minimum stay in months that makes a move count.
+    codes
+        ``"alpha2"``, ``"alpha3"`` or ``"declared"``.
+    name
+        The model.
+    notes
+        What a reader of the figures has to know.
+    """
+
+    _stored: xr.DataArray
+    measure: EstimateMeasure
+    evidence: xr.DataArray
+    definition: float
+    codes: TableCodes
+    name: str
+    notes: tuple[str, ...] = ()
+    _log_factor: xr.DataArray | None = None
+
+    @property
+    def cell_dim(self) -> str:
+        """`corridor` for flows, `place` otherwise."""
+        return "corridor" if self.measure == "flow" else "place"
+
+    @property
+    def draws(self) -> xr.DataArray:
+        """All draws, float64, dims (chain, draw, corridor or place, period)."""
+        return self.select()
+
+    def select(self, **indexers: int | slice) -> xr.DataArray:
+        """Return some of the draws, without making the others.
+
+        Parameters
+        ----------
+        **indexers
+            Dims and positions, as for `xarray.DataArray.isel`.
+
+        Returns
+        -------
+        xarray.DataArray
+            Persons per period, float64.
+        """
+        part = self._stored.isel(indexers).astype("float64")
+        if self._log_factor is not None:
+            factor = self._log_factor.isel(indexers, missing_dims="ignore")
+            part = xr.ufuncs.exp(part + factor)
+        units = {"units": PERSONS, "definition_months": self.definition}
+        return part.rename(self.measure).assign_attrs(units)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Sizes of the dims of `draws`."""
+        return {str(dim): size for dim, size in self._stored.sizes.items()}
+
+    @property
+    def n_draws(self) -> int:
+        """Draws over all chains."""
+        return self._stored.sizes["chain"] * self._stored.sizes["draw"]
+
+    @property
+    def origins(self) -> NDArray[np.object_]:
+        """Origin of each cell; None where it is all others."""
+        return self._side("origin", empty=self.measure in ("immigration", "net"))
+
+    @property
+    def destinations(self) -> NDArray[np.object_]:
+        """Destination of each cell; None where it is all others."""
+        return self._side("destination", empty=self.measure == "emigration")
+
+    def _side(self, side: str, *, empty: bool) -> NDArray[np.object_]:
+        if empty:
+            return np.full(self._stored.sizes[self.cell_dim], None, dtype=object)
+        name = side if self.measure == "flow" else "place"
+        return np.array([str(code) for code in self._stored[name].values], dtype=object)
+
+    @property
+    def period_bounds(self) -> NDArray[np.datetime64]:
+        """First day, and day after the last, of each period: shape (period, 2)."""
+        bounds = [self._stored[name].values for name in ("period_start", "period_end")]
+        return np.stack(bounds, axis=1).astype("datetime64[D]")
+
+    def __repr__(self) -> str:
+        first, last = self.period_bounds[0, 0], self.period_bounds[-1, 1]
+        sizes = self._stored.sizes
+        return (
+            f"<flowcast.FlowEstimates {self.measure} of {self.name}: {sizes[self.cell_dim]} "
+            f"{self.cell_dim}s x {sizes['period']} periods ({first} to {last}), {self.n_draws} "
+            f"draws, {PERSONS}, {self.definition:g}-month definition>"
+        )
+
+    def _repr_html_(self) -> str:
+        blind = float((self.evidence == NO_EVIDENCE).mean())
+        first, last = self.period_bounds[0, 0], self.period_bounds[-1, 1]
+        facts = {
+            "Model": self.name,
+            "Measure": f"{self.measure}, {PERSONS}",
+            "Definition": f"minimum stay of {self.definition:g} months",
+            self.cell_dim.capitalize() + "s": f"{self.sizes[self.cell_dim]:,}",
+            "Periods": f"{self.sizes['period']:,} ({first} to {last})",
+            "Draws": f"{self.n_draws:,}",
+            "Cells without any evidence": f"{blind:.0%}",
+            "Notes": "; ".join(self.notes),
+        }
+        rows = (
+            f'<tr><th scope="row">{escape(key)}</th><td>{escape(value)}</td></tr>'
+            for key, value in facts.items()
+            if value
+        )
+        return f"<table>{''.join(rows)}</table>"
+
+
+def duration_log_factor(increments: xr.DataArray, months: float) -> xr.DataArray:
+    """Return the log of how many times more moves count if the minimum stay is `months`.
+
+    A shorter minimum stay counts more moves. The log factor is 0 at 12 months, adds up the
+    increments from there at the other knots, and is linear in months between them.
+
+    Parameters
+    ----------
+    increments
+        Positive log ratios between neighbouring minimum stays, with a dim `step` labelled
+        ``0_to_3``, ``3_to_6``, ``6_to_12``, ``12_to_60``.
+    months
+        Minimum stay: 0 to 12, or 60 for "permanent".
+
+    Returns
+    -------
+    xarray.DataArray
+        As `increments`, without `step`.
+
+    Raises
+    ------
+    UsageError
+        For other numbers of months.
+
+    Examples
+    --------
+    >>> labels = ["0_to_3", "3_to_6", "6_to_12", "12_to_60"]
+    >>> steps = xr.DataArray([0.2, 0.1, 0.3, 0.8], dims="step", coords={"step": labels})
+    >>> [round(float(duration_log_factor(steps, m)), 3) for m in (0, 3, 4.5, 12, 60)]
+    [0.6, 0.4, 0.35, 0.0, -0.8]
+    """
+    _check_definition(months)
+    weights = xr.DataArray(
+        [_step_weight(lower, upper, months) for lower, upper in _steps()],
+        dims="step",
+        coords={"step": [f"{lower:g}_to_{upper:g}" for lower, upper in _steps()]},
+    )
+    return (increments * weights).sum("step")
+
+
+def _steps() -> list[tuple[float, float]]:
+    return list(pairwise(DURATION_KNOTS))
+
+
+def _step_weight(lower: float, upper: float, months: float) -> float:
+    """Return how much of a step lies between `months` and 12; negative beyond 12."""
+    if lower >= UN_DURATION_MONTHS:
+        return -1.0 if months >= upper else 0.0
+    return float(np.clip((upper - months) / (upper - lower), 0.0, 1.0))
+
+
+def _check_definition(months: float) -> None:
+    if not (0.0 <= months <= UN_DURATION_MONTHS or months == PERMANENT_MONTHS):
+        raise UsageError(
+            f"(definition) | found {months:g} months; allowed: a minimum stay of 0 to "
+            f"{UN_DURATION_MONTHS:g} months, or {PERMANENT_MONTHS:g} for permanent"
+        )
+
+
+def flow_estimates(
+    posterior: Posterior, *, definition: float = UN_DURATION_MONTHS
+) -> FlowEstimates:
+    """Return the flows of a posterior under a definition of migration.
+
+    Parameters
+    ----------
+    posterior
+        With latent log flows in the 12-month definition.
+    definition
+        Minimum stay in months that makes a move count: 0 to 12, or 60 for "permanent". The factor
+        between definitions is itself estimated, and its uncertainty goes into the draws.
+
+    Returns
+    -------
+    FlowEstimates
+        On corridors; nothing is computed before it is asked for.
+
+    Raises
+    ------
+    UsageError
+        If the definition is not one of these, or the model has no durations to convert by.
+    """
+    _check_definition(definition)
+    log_flow = posterior.log_flow
+    ends = [str(code) for side in ("origin", "destination") for code in log_flow[side].values]
+    codes: TableCodes = "declared" if posterior.spec.codes == "declared" else code_kind(set(ends))
+    return FlowEstimates(
+        log_flow.transpose(*SAMPLE_DIMS, "corridor", "period"),
+        measure="flow",
+        evidence=posterior.evidence.transpose("corridor", "period").astype(str),
+        definition=float(definition),
+        codes=codes,
+        name=posterior.spec.name,
+        _log_factor=_latent_log_factor(posterior, definition),
+    )
+
+
+def _latent_log_factor(posterior: Posterior, months: float) -> xr.DataArray:
+    """Return the factor that belongs to each latent draw, dims (chain, draw)."""
+    if months == UN_DURATION_MONTHS:
+        return xr.DataArray(0.0)
+    parameters = posterior.tree["posterior"].to_dataset()
+    if "duration_increment" not in parameters:
+        raise UsageError(
+            f"(definition) | found {months:g} months; allowed: {UN_DURATION_MONTHS:g}, as model "
+            f"'{posterior.spec.name}' was fitted without durations (measurement.duration)"
+        )
+    factor = duration_log_factor(parameters["duration_increment"], months)
+    kept = posterior.log_flow["hyper_draw"].transpose(*SAMPLE_DIMS)
+    values = np.take_along_axis(factor.transpose(*SAMPLE_DIMS).values, kept.values, axis=1)
+    return xr.DataArray(values, dims=SAMPLE_DIMS, coords=kept.drop_vars("hyper_draw").coords)

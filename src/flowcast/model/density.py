@@ -1,0 +1,182 @@
+"""The posterior density of the hyper-parameters as a function, and its mode.
+
+The kernel's gradient is carried over to the hyper-parameters by hand. Nothing is compiled but the
+kernel, which is cached and releases the interpreter: a fit starts at once and chains run side by
+side. The same density as a PyMC model is in `build`; a test holds the two together.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from flowcast.model.assemble import Sites, assemble, evaluate, report_sd
+from flowcast.model.hyper import HyperLayout, build_layout
+from flowcast.model.problem import Problem
+from flowcast.model.sites import initial_sites, update_sites
+
+__all__ = ["Density", "ModeResult", "build_density", "curvature_root", "find_mode"]
+
+FloatArray = NDArray[np.float64]
+Progress = Callable[[str], None]
+
+_MAX_ROUNDS = 15
+_SWEEPS = 4
+_TOLERANCE = 0.02
+_MAX_ITERATIONS = 200
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Density:
+    """Log posterior density over unconstrained hyper-parameters, at given sites."""
+
+    problem: Problem
+    layout: HyperLayout
+    sites: Sites
+
+    def hyper(self, x: FloatArray) -> dict[str, Any]:
+        """Return the hyper-parameters by name at an unconstrained point."""
+        return self.layout.unpack(self.layout.constrain(x))
+
+    def value_grad(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """Return log density (up to a constant) and gradient at an unconstrained point (dim,)."""
+        values = self.layout.constrain(x)
+        hyper = self.layout.unpack(values)
+        prior, gradient = self.layout.log_prior(x, values)
+        core = assemble(self.problem, hyper, self.sites)
+        out = evaluate(self.problem, core, self.sites.innovation_weight)
+        slopes = _chain(self.problem, hyper, self.sites, core.coef_variance, out)
+        by_value = np.zeros_like(x)
+        for name, slope in slopes.items():
+            by_value[self.layout.slices[name]] = slope
+        total = prior + float(out[0])
+        return total, gradient + by_value * self.layout.slope(values)
+
+
+def _chain(
+    problem: Problem, hyper: Mapping[str, Any], sites: Sites, coef_variance: FloatArray, out: Any
+) -> dict[str, Any]:
+    """Carry the kernel's gradient over to the hyper-parameters, on their own scale."""
+    g_residual, g_noise, g_coef, g_scale, g_group = out[1:6]
+    slopes: dict[str, Any] = {}
+    if "duration_increment" in hyper:
+        slopes["duration_increment"] = -(problem.reports.duration.T @ g_residual)
+    if "share_reported" in hyper:
+        share = hyper["share_reported"]
+        slopes["share_reported"] = -np.bincount(problem.share_index, g_residual, len(share)) / share
+    sd = report_sd(hyper)
+    by_noise = 2.0 * sd * np.bincount(problem.noise_index, g_noise / sites.noise_weight, len(sd))
+    n_class = len(problem.labels["noise_class"])
+    slopes["sd_noise"], slopes["sd_noise_reporter"] = by_noise[:n_class], by_noise[n_class:]
+    # A coefficient's variance is proportional to its squared sd: slope by log sd, then by sd.
+    by_log = np.bincount(problem.coefficients.sd_index, 2.0 * g_coef * coef_variance, 7)
+    groups: dict[str, Any] = {"sd_origin": 1, "sd_destination": 2, "sd_reporter": [3, 4]}
+    groups["sd_reporter_period"] = [5, 6]
+    for name, index in groups.items():
+        if name in hyper:
+            slopes[name] = by_log[index] / hyper[name]
+    for name, k in (("sd_corridor", 0), ("sd_innovation", 1)):
+        if name in hyper:
+            slopes[name] = 2.0 * hyper[name] * g_scale[k]
+    if "ar_coefficient" in hyper:
+        slopes["ar_coefficient"] = g_scale[2]
+    if "sd_corridor_report" in hyper:
+        by_side = np.bincount(problem.group_side, g_group, 2)
+        slopes["sd_corridor_report"] = 2.0 * hyper["sd_corridor_report"] * by_side
+    return {name: slope for name, slope in slopes.items() if name in hyper}
+
+
+def build_density(problem: Problem, sites: Sites | None = None) -> Density:
+    """Return the density at the given sites, or at the starting ones."""
+    return Density(problem, build_layout(problem), sites or initial_sites(problem))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModeResult:
+    """The mode and the sites there.
+
+    Attributes
+    ----------
+    x
+        Mode, unconstrained.
+    density
+        The density at the sites fitted there.
+    rounds
+        Rounds taken.
+    settled
+        Whether nothing moved by more than the tolerance in the last round.
+    """
+
+    x: FloatArray
+    density: Density
+    rounds: int
+    settled: bool
+
+
+def _climb(evaluate: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray) -> FloatArray:
+    def objective(at: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = evaluate(at)
+        return (-value, -gradient) if np.isfinite(value) else (1e100, np.zeros_like(at))
+
+    options = {"maxiter": _MAX_ITERATIONS}
+    return np.asarray(minimize(objective, x, jac=True, method="L-BFGS-B", options=options).x)
+
+
+def _moved(old: Sites, new: Sites) -> float:
+    """Return the largest change: site means in their sds, weights in logs."""
+    shifts = [np.abs(new.mean - old.mean) / np.sqrt(new.variance + 1.0)]
+    for name in ("noise_weight", "innovation_weight", "unit_weight"):
+        shifts.append(np.abs(np.log(getattr(new, name) / getattr(old, name))))
+    return max(float(s.max(initial=0.0)) for s in shifts)
+
+
+def refit_sites(problem: Problem, hyper: Mapping[str, Any], sites: Sites) -> tuple[Sites, float]:
+    """Sweep the sites at fixed hyper-parameters; returns them and how far they moved."""
+    new = sites
+    for _ in range(_SWEEPS):
+        new = update_sites(problem, hyper, new)
+    return new, _moved(sites, new)
+
+
+def find_mode(problem: Problem, progress: Progress = lambda text: None) -> ModeResult:
+    """Find the posterior mode and the sites there, in turns until both stand still.
+
+    Parameters
+    ----------
+    problem
+        What is fitted.
+    progress
+        Called with a line of text a round.
+    """
+    density = build_density(problem)
+    x = density.layout.start
+    for turn in range(1, _MAX_ROUNDS + 1):
+        new_x = _climb(density.value_grad, x)
+        sites, moved = refit_sites(problem, density.hyper(new_x), density.sites)
+        density = build_density(problem, sites)
+        step = float(np.abs(new_x - x).max())
+        x = new_x
+        progress(f"mode, round {turn}: moved by {max(moved, step):.3f}")
+        if max(moved, step) < _TOLERANCE:
+            return ModeResult(x, density, turn, settled=True)
+    return ModeResult(x, density, _MAX_ROUNDS, settled=False)
+
+
+def curvature_root(density: Density, x: FloatArray, step: float = 1e-3) -> FloatArray:
+    """Return R with R R' the inverse curvature at the mode: coordinates in which to sample.
+
+    Directions with little or negative curvature keep a spread of at most 2, roughly what the
+    priors allow on the log scale.
+    """
+    n = len(x)
+    hessian = np.empty((n, n))
+    for k in range(n):
+        nudge = np.zeros(n)
+        nudge[k] = step
+        above, below = density.value_grad(x + nudge)[1], density.value_grad(x - nudge)[1]
+        hessian[k] = (below - above) / (2.0 * step)
+    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
+    return np.asarray(vectors / np.sqrt(np.maximum(values, 0.25)))

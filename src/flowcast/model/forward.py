@@ -1,0 +1,84 @@
+"""The model run forwards: a world drawn from it, latent flows and reports."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowcast.model.assemble import Sites, assemble, report_offset
+from flowcast.model.latent import cell_mean, design_product, draw_path
+from flowcast.model.problem import Problem
+from flowcast.model.sites import initial_sites
+
+__all__ = ["World", "draw_world", "scale_weights"]
+
+FloatArray = NDArray[np.float64]
+_MAX_LOG = 30.0  # keeps absurd prior draws within what a Poisson generator can count
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class World:
+    """A draw from the model.
+
+    Attributes
+    ----------
+    log_flow
+        Latent log flows, (corridor, period).
+    value
+        Reported counts, (report,).
+    coefficient
+        Linear coefficients, (coefficient,).
+    """
+
+    log_flow: FloatArray
+    value: FloatArray
+    coefficient: FloatArray
+
+
+def scale_weights(nu: float | None, size: int, rng: np.random.Generator) -> FloatArray:
+    """Draw the weights that turn a normal into a Student-t spread with `nu` degrees of freedom."""
+    return np.ones(size) if nu is None else rng.gamma(nu / 2.0, 2.0 / nu, size)
+
+
+def _draw_weights(problem: Problem, rng: np.random.Generator) -> Sites:
+    tails, start = problem.spec.tails, initial_sites(problem)
+    noise = scale_weights(tails.reports, problem.n_scale_group, rng)
+    return Sites(
+        mean=start.mean,
+        variance=np.zeros_like(start.variance),
+        noise_weight=noise[problem.scale_group],
+        innovation_weight=scale_weights(tails.innovations, problem.grid.n_corridor, rng),
+        unit_weight=scale_weights(tails.reporters, problem.coefficients.n_unit, rng),
+    )
+
+
+def draw_world(problem: Problem, hyper: Mapping[str, Any], rng: np.random.Generator) -> World:
+    """Draw coefficients, latent flows and Poisson reports given hyper-parameters.
+
+    Parameters
+    ----------
+    problem
+        Places, periods, covariates and which reports there are; its counts are not looked at.
+    hyper
+        Hyper-parameters by name, such as from `draw_hyper`.
+    rng
+        Source of randomness.
+    """
+    weights = _draw_weights(problem, rng)
+    core = assemble(problem, hyper, weights)
+    coefficients, reports = problem.coefficients, problem.reports
+    deviation = np.sqrt(core.coef_variance) * rng.standard_normal(coefficients.n)
+    path = draw_path(core.scale, weights.innovation_weight, problem.grid.n_period, rng)
+    effect = rng.standard_normal((problem.grid.n_corridor, len(problem.series)))
+    effect = effect * np.sqrt(core.group_variance)
+    log_mean = problem.prior_mean + design_product(problem, deviation)
+    log_mean = log_mean + path[reports.corridor, reports.period]
+    log_mean = log_mean + report_offset(hyper, reports.duration, problem.share_index)
+    known = problem.group >= 0
+    log_mean[known] += effect[reports.corridor[known], problem.group[known]]
+    log_mean = log_mean + np.sqrt(core.noise) * rng.standard_normal(reports.n)
+    value = rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    coefficient = coefficients.mean + deviation
+    return World(cell_mean(problem, coefficient) + path, value, coefficient)

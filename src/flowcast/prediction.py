@@ -1,0 +1,333 @@
+"""Predictive distribution of reports that were not fitted: bias, noise and counting included."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+from numpy.typing import NDArray
+
+from flowcast.errors import Fault, InputError
+from flowcast.model.assemble import report_offset
+from flowcast.model.grid import Grid
+from flowcast.model.hyper import side_index
+from flowcast.model.reports import Reports, build_reports, usable_rows
+from flowcast.observations import Observations
+from flowcast.posterior import Posterior
+from flowcast.vocabulary import PREDICTION_QUANTILES
+
+__all__ = ["draw_reports", "predict"]
+
+FloatArray = NDArray[np.float64]
+_MAX_LOG = 30.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Draws:
+    """Draws of everything a report depends on, (sample, ...); sample = chain x draw kept."""
+
+    log_flow: FloatArray
+    hyper: dict[str, xr.DataArray]
+    coefficient: pd.DataFrame
+    unit_weight: pd.Series
+
+
+def _stack(posterior: Posterior) -> _Draws:
+    latent = posterior.log_flow
+    index = posterior.tree["latent"]["hyper_draw"]
+    chosen = (
+        posterior.tree["posterior"]
+        .to_dataset()
+        .isel(draw=xr.DataArray(index.to_numpy()[0], dims="draw"))
+    )
+    n = latent.sizes["chain"] * latent.sizes["draw"]
+    hyper = {
+        str(k): v.stack(sample=("chain", "draw")).transpose("sample", ...)
+        for k, v in chosen.data_vars.items()
+    }
+    terms = posterior.tree["coefficients"].to_dataset()
+    label = [f"{g}/{t}" for g, t in zip(terms["group"].values, terms["term"].values, strict=True)]
+    return _Draws(
+        latent.to_numpy().astype(float).reshape(n, *latent.shape[2:]),
+        hyper,
+        pd.DataFrame(terms["coefficient"].to_numpy().reshape(n, -1), columns=label),
+        pd.Series(terms["unit_weight"].to_numpy(), index=label),
+    )
+
+
+def _grid(posterior: Posterior) -> Grid:
+    latent = posterior.log_flow
+    origin = latent["origin"].to_numpy().astype(object)
+    destination = latent["destination"].to_numpy().astype(object)
+    places = tuple(sorted(set(origin) | set(destination)))
+    codes = pd.Index(places)
+    shape = (latent.sizes["corridor"], latent.sizes["period"])
+    return Grid(
+        places,
+        codes.get_indexer(pd.Index(origin)).astype(np.int64),
+        codes.get_indexer(pd.Index(destination)).astype(np.int64),
+        pd.DatetimeIndex(latent["period_start"].to_numpy()),
+        pd.DatetimeIndex(latent["period_end"].to_numpy()),
+        np.ones(shape, dtype=bool),
+    )
+
+
+def _weights(nu: float | None, shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
+    return np.ones(shape) if nu is None else rng.gamma(nu / 2.0, 2.0 / nu, shape)
+
+
+def _labelled(
+    draws: _Draws, name: str, dim: str, wanted: NDArray[np.object_]
+) -> tuple[FloatArray, NDArray[np.bool_]]:
+    """Return a vector parameter at each report's label (sample, report), and which were known."""
+    n = len(draws.log_flow)
+    if name not in draws.hyper:
+        return np.full((n, len(wanted)), np.nan), np.zeros(len(wanted), dtype=bool)
+    array = draws.hyper[name]
+    position = pd.Index(array[dim].to_numpy().astype(object)).get_indexer(pd.Index(wanted))
+    return array.to_numpy()[:, position], position >= 0
+
+
+def _effects(
+    posterior: Posterior, draws: _Draws, reports: Reports, rng: np.random.Generator
+) -> FloatArray:
+    """Return reporter and reporter-by-period effects, (sample, report); new ones from the prior."""
+    n, side = len(draws.log_flow), side_index(reports.side)
+    total = np.zeros((n, reports.n))
+    nu = posterior.spec.tails.reporters
+    for group, names in (
+        ("reporter", reports.unit),
+        (
+            "reporter_period",
+            [f"{u}@{t}" for u, t in zip(reports.unit, reports.period, strict=True)],
+        ),
+    ):
+        if f"sd_{group}" not in draws.hyper:
+            continue
+        keys = [f"{group}/{name}" for name in names]
+        sd = draws.hyper[f"sd_{group}"].to_numpy()[:, side]
+        known = pd.Index(draws.coefficient.columns).get_indexer(pd.Index(keys))
+        values = draws.coefficient.to_numpy()[:, known]
+        for key in sorted({k for k, at in zip(keys, known, strict=True) if at < 0}):
+            where = np.flatnonzero(np.array(keys) == key)
+            weight = _unit_weight(draws, key, nu, n, rng)
+            values[:, where] = (
+                sd[:, where[:1]] * rng.standard_normal((n, 1)) / np.sqrt(weight)[:, None]
+            )
+        total += values
+    return total
+
+
+def _unit_weight(
+    draws: _Draws, key: str, nu: float | None, n: int, rng: np.random.Generator
+) -> FloatArray:
+    """Return the scale weight of a unit: what its other periods say, or a draw from the prior."""
+    stem = key.rsplit("@", 1)[0]
+    same = [c for c in draws.unit_weight.index if c.rsplit("@", 1)[0] == stem]
+    return np.full(n, draws.unit_weight[same[0]]) if same else _weights(nu, (n,), rng)
+
+
+def _offset(draws: _Draws, posterior: Posterior, reports: Reports, rng: Any) -> FloatArray:
+    """Return the log factor of definition and undercount, (sample, report)."""
+    n, total = len(draws.log_flow), np.zeros((len(draws.log_flow), reports.n))
+    if "duration_increment" in draws.hyper:
+        increments = draws.hyper["duration_increment"].to_numpy()
+        total += report_offset({"duration_increment": increments.T}, reports.duration, None).T
+    if "share_reported" in draws.hyper:
+        share, known = _labelled(draws, "share_reported", "share_class", reports.share)
+        for label in sorted(set(reports.share[~known])):
+            prior = getattr(posterior.spec.measurement, f"share_{label}")
+            share[:, reports.share == label] = prior.draw(rng, n)[:, None]
+        total += np.log(share)
+    return total
+
+
+def _noise_sd(draws: _Draws, posterior: Posterior, reports: Reports, rng: Any) -> FloatArray:
+    """Return each report's noise sd at weight one, (sample, report)."""
+    n, measurement = len(draws.log_flow), posterior.spec.measurement
+    graded, known_class = _labelled(draws, "sd_noise", "noise_class", reports.noise)
+    own, known_own = _labelled(draws, "sd_noise_reporter", "noise_reporter", reports.noise)
+    sd = np.where(known_class, graded, own)
+    for label in sorted(set(reports.noise[~(known_class | known_own)])):
+        where = reports.noise == label
+        if reports.graded[where][0]:
+            new = measurement.sd_noise.draw(rng, n)
+        elif "median_sd_noise_reporter" in draws.hyper:
+            side = side_index(reports.side[where][:1])[0]
+            median = draws.hyper["median_sd_noise_reporter"].to_numpy()[:, side]
+            spread = draws.hyper["spread_sd_noise_reporter"].to_numpy()[:, side]
+            new = median * np.exp(spread * rng.standard_normal(n))
+        else:
+            spread = measurement.spread_sd_noise_reporter.draw(rng, n)
+            new = measurement.median_sd_noise_reporter.draw(rng, n)
+            new = new * np.exp(spread * rng.standard_normal(n))
+        sd[:, where] = new[:, None]
+    return sd
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fitted:
+    """Residuals of the fitted reports given each draw, by corridor and series."""
+
+    key: NDArray[np.object_]
+    residual: FloatArray
+    precision: FloatArray
+    weight: pd.Series
+    count: pd.Series
+
+
+def _fitted(posterior: Posterior, draws: _Draws) -> _Fitted:
+    """Return what the fitted reports leave over once flows and known effects are taken out."""
+    data = posterior.tree["reports"].to_dataset()
+    names = ["row", "corridor", "period", "value", "side", "unit", "series", "noise", "share"]
+    arrays = {
+        k: data[k].to_numpy().astype(object) if data[k].dtype.kind in "UOT" else data[k].to_numpy()
+        for k in names
+        if k in data
+    }
+    reports = Reports(
+        **({"row": np.arange(data.sizes["report"])} | arrays),
+        graded=np.array([":" not in str(x) for x in arrays["noise"]]),
+        duration=data["duration"].to_numpy(),
+    )
+    rng = np.random.default_rng(0)  # nothing new is drawn: every label was fitted
+    mean = draws.log_flow[:, reports.corridor, reports.period]
+    mean = mean + _offset(draws, posterior, reports, rng)
+    mean = mean + _effects(posterior, draws, reports, rng)
+    sd = _noise_sd(draws, posterior, reports, rng)
+    variance = sd**2 / data["noise_weight"].to_numpy() + data["site_variance"].to_numpy()
+    key = _series_key(reports)
+    weight = pd.Series(data["noise_weight"].to_numpy(), index=key)
+    return _Fitted(
+        key,
+        data["site_mean"].to_numpy() - mean,
+        1.0 / variance,
+        weight.groupby(level=0).first(),
+        weight.groupby(level=0).size(),
+    )
+
+
+def _series_key(reports: Reports) -> NDArray[np.object_]:
+    return np.array(
+        [f"{c}/{s}" for c, s in zip(reports.corridor, reports.series, strict=True)], dtype=object
+    )
+
+
+def _series_effects(
+    draws: _Draws, fitted: _Fitted, reports: Reports, rng: np.random.Generator
+) -> FloatArray:
+    """Draw corridor-by-source effects given flows and fitted reports, (sample, report).
+
+    Given the flows and the coefficients these effects are independent normals.
+    """
+    n = len(draws.log_flow)
+    if "sd_corridor_report" not in draws.hyper:
+        return np.zeros((n, reports.n))
+    keys, where = np.unique(_series_key(reports), return_inverse=True)
+    group = pd.Index(keys).get_indexer(pd.Index(fitted.key))
+    inside = group >= 0
+    precision, shift = np.zeros((n, len(keys))), np.zeros((n, len(keys)))
+    for k in np.flatnonzero(inside):
+        precision[:, group[k]] += fitted.precision[:, k]
+        shift[:, group[k]] += fitted.precision[:, k] * fitted.residual[:, k]
+    first = np.unique(where, return_index=True)[1]
+    side = side_index(reports.side[first])
+    precision += 1.0 / draws.hyper["sd_corridor_report"].to_numpy()[:, side] ** 2
+    effect = shift / precision + rng.standard_normal(precision.shape) / np.sqrt(precision)
+    return np.asarray(effect[:, where])
+
+
+def _noise_weights(
+    posterior: Posterior, fitted: _Fitted, reports: Reports, n: int, rng: np.random.Generator
+) -> FloatArray:
+    """Draw the noise weight of each report's corridor and series, (sample, report)."""
+    nu = posterior.spec.tails.reports
+    if nu is None:
+        return np.ones((n, reports.n))
+    keys, where = np.unique(_series_key(reports), return_inverse=True)
+    count = fitted.count.reindex(keys).fillna(0.0).to_numpy()
+    mean = fitted.weight.reindex(keys).fillna(1.0).to_numpy()
+    shape = (nu + count) / 2.0
+    return np.asarray(rng.gamma(shape, mean / shape, (n, len(keys)))[:, where])
+
+
+def draw_reports(
+    posterior: Posterior, observations: Observations, *, seed: int = 1
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Draw from the predictive distribution of reports.
+
+    Parameters
+    ----------
+    posterior
+        A fit whose places and periods cover the reports.
+    observations
+        Reports; their values are not looked at.
+    seed
+        Of the predictive noise.
+
+    Returns
+    -------
+    row : (report,)
+        Position of each predicted report in the table; mirrors are left out.
+    count : (sample, report)
+        Predicted counts, persons.
+
+    Raises
+    ------
+    InputError
+        If a report's place or period is not in the fit, or the model has no part for it.
+    """
+    grid, table = _grid(posterior), observations.table
+    usable_rows(table, grid, observations.name)
+    reports = build_reports(table, grid)
+    if (reports.period < 0).any():
+        late = table.iloc[reports.row[reports.period < 0]]["period_start"].dt.date.astype(str)
+        span = f"{grid.period_start[0].date()} to {grid.period_end[-1].date()}"
+        raise InputError(
+            [Fault(observations.name, f"period from {p}", span) for p in sorted(set(late))]
+        )
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 5]))
+    draws = _stack(posterior)
+    fitted = _fitted(posterior, draws)
+    log_mean = draws.log_flow[:, reports.corridor, reports.period]
+    log_mean = log_mean + _offset(draws, posterior, reports, rng)
+    log_mean += _effects(posterior, draws, reports, rng)
+    log_mean += _series_effects(draws, fitted, reports, rng)
+    sd = _noise_sd(draws, posterior, reports, rng)
+    sd = sd / np.sqrt(_noise_weights(posterior, fitted, reports, len(sd), rng))
+    log_mean += sd * rng.standard_normal(sd.shape)
+    return reports.row, rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+
+
+def predict(posterior: Posterior, observations: Observations, *, seed: int = 1) -> pd.DataFrame:
+    """Summarise the predictive distribution of reports that were not fitted.
+
+    Parameters
+    ----------
+    posterior
+        A fit whose places and periods cover the reports.
+    observations
+        Reports, held out or new; their values are not used.
+    seed
+        Of the predictive noise.
+
+    Returns
+    -------
+    DataFrame
+        The rows given, plus `mean`, `median`, `sd` and the quantiles `q2.5` ... `q97.5` of the
+        *report*, in persons: definition, undercount, reporter effects, noise and counting included.
+
+    Raises
+    ------
+    InputError
+        If a report's place or period is not in the fit, or the model has no part for it.
+    """
+    row, count = draw_reports(posterior, observations, seed=seed)
+    out = pd.DataFrame(index=row)
+    out["mean"] = count.mean(axis=0)
+    out["median"] = np.median(count, axis=0)
+    out["sd"] = count.std(axis=0, ddof=1)
+    for q in PREDICTION_QUANTILES:
+        out[f"q{100 * q:g}"] = np.quantile(count, q, axis=0)
+    return observations.table.reset_index(drop=True).join(out)

@@ -1,0 +1,165 @@
+"""From files and frames to a problem that can be fitted; everything is checked first."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import xarray as xr
+
+from flowcast.config import ModelSpec, read_model
+from flowcast.covariates import read_covariates
+from flowcast.errors import Fault, InputError
+from flowcast.model.grid import Grid, build_grid
+from flowcast.model.problem import Problem, build_problem
+from flowcast.model.process import build_covariates
+from flowcast.model.reports import build_reports, usable_rows
+from flowcast.observations import Observations, read_observations
+from flowcast.places import code_kind, convert_code
+
+__all__ = ["Inputs", "Prepared", "collect_inputs", "prepare"]
+
+ObservationsInput = Observations | str | Path | Sequence[Observations | str | Path] | None
+PathInput = str | Path | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Inputs:
+    """What a fit was given: the model, the observations and the covariates."""
+
+    spec: ModelSpec
+    observations: Observations
+    covariates: xr.Dataset | None
+    files: Mapping[str, str]
+    """Name of each covariate file -> its hash."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prepared:
+    """A problem and remarks on how the reports were read."""
+
+    problem: Problem
+    notes: tuple[str, ...]
+
+
+def _hash(path: Path) -> str:
+    from hashlib import sha256
+
+    return sha256(path.read_bytes()).hexdigest()
+
+
+def _resolve(given: PathInput, declared: str | None, spec: ModelSpec) -> Path | None:
+    if given is not None:
+        return Path(given)
+    return spec.data_path(declared) if declared is not None else None
+
+
+def _read_all(
+    given: ObservationsInput, spec: ModelSpec, declared_places: frozenset[str] | None
+) -> Observations:
+    if given is None:
+        given = [spec.data_path(f) for f in spec.data.observations]
+    several = [given] if isinstance(given, (Observations, str, Path)) else list(given)
+    if not several:
+        raise InputError(
+            [Fault(spec.name, "no observations", "a file, here or under data.observations")]
+        )
+    read = [
+        o if isinstance(o, Observations) else read_observations(o, declared_places=declared_places)
+        for o in several
+    ]
+    for one in read:
+        one.require_fit()
+    return read[0].concat(*read[1:]) if len(read) > 1 else read[0]
+
+
+def collect_inputs(
+    model: str | Path | ModelSpec,
+    observations: ObservationsInput = None,
+    places: PathInput = None,
+    corridors: PathInput = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Inputs:
+    """Read the model, its observations and its covariates; what is not given is the model's own.
+
+    Raises
+    ------
+    InputError
+        With every fault of the first input that has any.
+    HeldOutError
+        If an observation set is marked held out.
+    """
+    spec = model if isinstance(model, ModelSpec) else read_model(model, overrides)
+    place_file = _resolve(places, spec.data.places, spec)
+    corridor_file = _resolve(corridors, spec.data.corridors, spec)
+    files = [f for f in (place_file, corridor_file) if f is not None]
+    covariates, declared = None, None
+    if files:
+        kind = "any" if spec.codes == "declared" else None
+        covariates = read_covariates(place_file, corridor_file, declared_places=kind)
+    if spec.codes == "declared":
+        if covariates is None:
+            raise InputError(
+                [Fault(spec.name, "codes: declared without places", "a places or corridors file")]
+            )
+        declared = frozenset(_covariate_places(covariates))
+    read = _read_all(observations, spec, declared)
+    if covariates is not None and spec.codes == "iso":
+        covariates = _same_codes(covariates, read)
+    return Inputs(spec, read, covariates, {f.name: _hash(f) for f in files})
+
+
+def _covariate_places(covariates: xr.Dataset) -> list[str]:
+    dim = "place" if "place" in covariates.coords else "origin"
+    return [str(p) for p in covariates[dim].to_numpy()]
+
+
+def _same_codes(covariates: xr.Dataset, observations: Observations) -> xr.Dataset:
+    """Return the covariates under the kind of code the observations use."""
+    if observations.codes == "declared" or code_kind(_covariate_places(covariates)) == (
+        observations.codes
+    ):
+        return covariates
+    dims = [d for d in ("place", "origin", "destination") if d in covariates.coords]
+    return covariates.assign_coords(
+        {
+            d: [convert_code(str(c), observations.codes) for c in covariates[d].to_numpy()]
+            for d in dims
+        }
+    )
+
+
+def _grid(inputs: Inputs) -> Grid:
+    observations, covariates = inputs.observations, inputs.covariates
+    if covariates is not None and "place" in covariates.coords:
+        places = _covariate_places(covariates)
+    else:
+        places = list(observations.places)
+    return build_grid(observations.table, places, codes=observations.codes, name=observations.name)
+
+
+def prepare(inputs: Inputs) -> Prepared:
+    """Lay the problem out.
+
+    Raises
+    ------
+    InputError
+        If there are rows the model has no part for, or covariates are missing and may not be.
+    """
+    table = inputs.observations.table
+    grid = _grid(inputs)
+    use = usable_rows(table, grid, inputs.observations.name)
+    kept = table[use]
+    reports = build_reports(kept, grid)
+    covariates = build_covariates(inputs.spec, inputs.covariates, grid)
+    notes = []
+    mirrors = int(table["mirror_of"].notna().sum())
+    if mirrors:
+        notes.append(f"{mirrors} reports repeat the other side's figure and count once")
+    if len(table) - len(kept) - mirrors > 0:
+        notes.append(f"{len(table) - len(kept) - mirrors} superseded vintages left out")
+    unknown = int(kept["duration_months"].isna().sum())
+    if unknown and inputs.spec.measurement.duration:
+        notes.append(f"{unknown} reports without a duration criterion were taken as 12 months")
+    notes += [f"{n} cells of {name} imputed as declared" for name, n in covariates.imputed.items()]
+    return Prepared(build_problem(inputs.spec, grid, reports, covariates), tuple(notes))

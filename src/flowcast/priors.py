@@ -1,0 +1,142 @@
+"""Priors as plain data: a shape and its numbers, and the elicited ones by name.
+
+Kept apart from PyMC, so that a model file can be checked in a moment. The translation into PyMC is
+in `flowcast.model.build`, and drawing from a prior (for simulated worlds) is here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from flowcast.errors import nearest
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+__all__ = ["ELICITED", "PRIOR_SHAPES", "Prior"]
+
+PRIOR_SHAPES: Final[dict[str, tuple[str, ...]]] = {
+    "normal": ("mean", "sd"),
+    "half_normal": ("sd",),
+    "half_t": ("nu", "scale"),
+    "log_normal": ("log_median", "log_sd"),
+    "beta": ("alpha", "beta"),
+    "gamma": ("shape", "rate"),
+    "exponential": ("rate",),
+    "positive_normal": ("mean", "sd"),
+}
+"""Shapes and what their numbers mean. `positive_normal` is a normal cut off at zero."""
+
+_MAY_BE_NEGATIVE = {"mean", "log_median"}
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """A prior distribution: its shape, and its numbers in the order of `PRIOR_SHAPES`.
+
+    Examples
+    --------
+    >>> Prior.make("normal", [0.7, 0.3])
+    normal(mean=0.7, sd=0.3)
+    """
+
+    shape: str
+    numbers: tuple[float, ...]
+    source: str = field(default="", compare=False)
+
+    @classmethod
+    def make(cls, shape: str, numbers: object, source: str = "") -> "Prior":
+        """Check and build a prior.
+
+        Raises
+        ------
+        ValueError
+            Naming what was found, what is allowed and the nearest shape.
+        """
+        if shape not in PRIOR_SHAPES:
+            hint = nearest(shape, PRIOR_SHAPES)
+            raise ValueError(
+                f"unknown prior '{shape}'; allowed: {', '.join(PRIOR_SHAPES)}"
+                + (f"; did you mean {hint}?" if hint else "")
+            )
+        names = PRIOR_SHAPES[shape]
+        listed = list(numbers) if isinstance(numbers, Sequence) else [numbers]
+        if len(listed) != len(names):
+            raise ValueError(f"{shape} takes {len(names)} numbers ({', '.join(names)})")
+        values: list[float] = []
+        for name, number in zip(names, listed, strict=True):
+            if isinstance(number, bool) or not isinstance(number, (int, float)):
+                raise ValueError(f"{shape} {name}: found {number!r}, allowed: a number")
+            if name not in _MAY_BE_NEGATIVE and not number > 0:
+                raise ValueError(f"{shape} {name}: found {number!r}, allowed: above 0")
+            values.append(float(number))
+        return cls(shape, tuple(values), source)
+
+    def draw(self, rng: "np.random.Generator", size: int | None = None) -> "NDArray[Any]":
+        """Draw from the prior.
+
+        Parameters
+        ----------
+        rng
+            Source of randomness.
+        size
+            Number of draws; None for one.
+
+        Returns
+        -------
+        ndarray, shape (size,) or ()
+        """
+        import numpy as np
+        from scipy import stats
+
+        a = self.numbers[0]
+        b = self.numbers[-1]
+        makers: dict[str, Any] = {
+            "normal": lambda: stats.norm(a, b),
+            "half_normal": lambda: stats.halfnorm(scale=a),
+            "half_t": lambda: stats.t(a, scale=b),
+            "log_normal": lambda: stats.lognorm(b, scale=np.exp(a)),
+            "beta": lambda: stats.beta(a, b),
+            "gamma": lambda: stats.gamma(a, scale=1.0 / b),
+            "exponential": lambda: stats.expon(scale=1.0 / a),
+            "positive_normal": lambda: stats.truncnorm(-a / b, np.inf, loc=a, scale=b),
+        }
+        drawn = np.asarray(makers[self.shape]().rvs(size=size, random_state=rng))
+        return np.abs(drawn) if self.shape == "half_t" else drawn
+
+    def __repr__(self) -> str:
+        names = PRIOR_SHAPES[self.shape]
+        inside = ", ".join(f"{n}={v:g}" for n, v in zip(names, self.numbers, strict=True))
+        return f"{self.shape}({inside})"
+
+
+_WISNIOWSKI = "Wiśniowski et al. 2013, doi 10.1007/s12546-013-9104-2"
+_RAYMER = "Raymer et al. 2013, doi 10.1080/01621459.2013.789435"
+_OWN = "own: the mean of the low and high classes, with the spread of both"
+
+
+def _named(name: str, shape: str, numbers: list[float], source: str) -> tuple[str, Prior]:
+    return f"elicited.{name}", Prior.make(shape, numbers, source)
+
+
+ELICITED: Final[dict[str, Prior]] = dict(
+    [
+        _named("immigration_low", "beta", [57.49, 8.07], _WISNIOWSKI),
+        _named("immigration_medium", "beta", [18.0, 5.1], _OWN),
+        _named("immigration_high", "beta", [44.56, 20.89], _WISNIOWSKI),
+        _named("immigration_unknown", "beta", [9.0, 2.5], _OWN),
+        _named("emigration_low", "beta", [44.95, 16.96], _WISNIOWSKI),
+        _named("emigration_medium", "beta", [12.0, 8.3], _OWN),
+        _named("emigration_high", "beta", [32.14, 38.52], _WISNIOWSKI),
+        _named("emigration_unknown", "beta", [6.0, 4.1], _OWN),
+        _named("duration_0_to_3", "positive_normal", [0.173, 0.10], _RAYMER),
+        _named("duration_3_to_6", "positive_normal", [0.147, 0.10], _RAYMER),
+        _named("duration_6_to_12", "positive_normal", [0.315, 0.15], _RAYMER),
+        _named("duration_12_to_60", "positive_normal", [0.815, 0.15], _RAYMER),
+    ]
+)
+"""Elicited priors. Shares reported: experts' Beta distributions (Wiśniowski et al. 2013). Duration:
+log ratio of the counts under two neighbouring minimum stays; means are the differences of the
+factors published by Raymer et al. (2013), the sds keep each factor near its elicited .15, and
+positivity keeps the factors in order."""

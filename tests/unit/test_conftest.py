@@ -1,0 +1,56 @@
+"""The rule about absent real data is itself tested, in a pytest of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+CONFTEST = Path(__file__).resolve().parents[1] / "conftest.py"
+INNER = """
+import pytest
+
+@pytest.mark.realdata
+def test_marked():
+    pass
+
+def test_with_fixture(shared):
+    assert (shared / "data").is_dir()
+
+def test_plain():
+    pass
+"""
+
+
+def run_pytest(folder: Path, *, ci: str, shared: Path) -> subprocess.CompletedProcess[str]:
+    shutil.copy(CONFTEST, folder / "conftest.py")
+    (folder / "pytest.ini").write_text("[pytest]\nmarkers = realdata\n")
+    (folder / "test_inner.py").write_text(INNER)
+    env = {**os.environ, "CI": ci, "FLOWCAST_SHARED": str(shared)}
+    env["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # a bare pytest starts at once
+    command = [sys.executable, "-m", "pytest", "-rsf", "."]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("ci", "present", "closing"),
+    [
+        ("", True, "3 passed"),
+        ("true", True, "3 passed"),
+        ("", False, "1 passed, 2 skipped"),
+        ("true", False, "1 passed, 2 errors"),
+    ],
+)
+def test_absent_real_data_skip_at_home_and_fail_on_ci(
+    tmp_path: Path, ci: str, present: bool, closing: str
+) -> None:
+    shared = tmp_path / "elsewhere"
+    if present:
+        (shared / "data").mkdir(parents=True)
+    done = run_pytest(tmp_path, ci=ci, shared=shared)
+    assert closing in done.stdout
+    assert (done.returncode == 0) is ("errors" not in closing)
+    if not present:
+        assert f"no real data at {shared}" in done.stdout
