@@ -21,7 +21,7 @@ PROBS = (0.5, 0.8, 0.9, 0.95)
 
 def run_world(seed: int, n_place: int, n_period: int) -> pd.DataFrame:
     """Simulate, fit, and return one row a cell: evidence, truth, inside each interval."""
-    spec = simulation_spec(sampler=Sampler(draws=500, tune=300, chains=2, seed=seed))
+    spec = simulation_spec(sampler=Sampler(draws=350, tune=150, chains=2, seed=seed))
     world = simulate_world(n_place, n_period, seed=seed, spec=spec)
     tree, gate, _, remarks = fit_problem(world.problem, prior=False)
     draws = tree["latent"]["log_flow"].to_numpy().reshape(-1, *world.world.log_flow.shape)

@@ -1,15 +1,20 @@
 """What several tests build on: small posteriors made from known numbers, never sampled."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+import yaml
 from numpy.typing import ArrayLike, NDArray
 
-from flowcast.config import ModelSpec
+from flowcast.config import ModelSpec, dump_model
 from flowcast.posterior import GateResult, Posterior
+
+if TYPE_CHECKING:
+    from flowcast.model.assemble import Sites
+    from flowcast.model.problem import Problem
 
 PLACES = ("AT", "DE", "FR", "NA", "PL", "SE", "CH", "DK", "FI", "NO")
 """NA is Namibia: a code that careless readers of tables lose."""
@@ -223,3 +228,199 @@ def _info(seed: int) -> dict[str, Any]:
         "timings": {"sample": 1.5 + seed},
         "notes": [],
     }
+
+
+def laplace_posterior(
+    problem: "Problem",
+    *,
+    n_chains: int = 2,
+    n_draws: int = 60,
+    thin: int = 1,
+    passed: bool = True,
+    seed: int = 1,
+    info: Mapping[str, Any] | None = None,
+) -> Posterior:
+    """Return a posterior fitted without sampling: normal around the mode, then exact flows.
+
+    Hyper-parameters come from the normal with the curvature at their mode; coefficients and latent
+    flows are drawn given them as in a real fit, so everything else is as `estimate` leaves it.
+
+    Parameters
+    ----------
+    problem
+        What is fitted, such as ``simulate_world(4, 2).problem``.
+    n_chains, n_draws, thin
+        Latent draws kept per chain; there are `thin` times as many of the hyper-parameters.
+    passed
+        Whether the convergence gate passed.
+    seed
+        Of the random numbers.
+    info
+        Fields laid over the defaults.
+    """
+    # Imported here: the compiled kernel takes a second, and most tests do without it.
+    from flowcast.model.density import build_coordinates, find_mode
+    from flowcast.model.hyper import draw_hyper
+    from flowcast.model.latent import draw_latent
+    from flowcast.trees import build_tree, hyper_dataset
+
+    rng = np.random.default_rng(seed)
+    mode = find_mode(problem)
+    coordinates = build_coordinates(mode)
+    z = rng.standard_normal((n_chains, n_draws * thin, len(mode.x)))
+    hypers = [
+        [mode.density.hyper(coordinates.unconstrained(point)) for point in chain] for chain in z
+    ]
+    index = thin * np.arange(n_draws)
+    drawn = [
+        [draw_latent(problem, chain[k], mode.density.sites, rng) for k in index] for chain in hypers
+    ]
+    latent = np.array([[flow for flow, _ in chain] for chain in drawn])
+    latent[:, :, ~problem.grid.exists] = np.nan
+    coefficient = np.array([[value for _, value in chain] for chain in drawn])
+    stacked = {
+        name: np.array([[h[name] for h in chain] for chain in hypers]) for name in hypers[0][0]
+    }
+    hyper = hyper_dataset(problem, stacked)
+    before = [draw_hyper(problem, rng) for _ in range(50)]
+    prior = hyper_dataset(problem, {n: np.array([h[n] for h in before])[None] for n in before[0]})
+    tree = build_tree(
+        problem,
+        hyper,
+        {"diverging": np.zeros(z.shape[:2], dtype=bool)},
+        mode.density.sites,
+        latent,
+        coefficient,
+        index,
+        (prior, np.zeros((3, problem.reports.n))),
+    )
+    means = hyper.mean(("chain", "draw"))
+    return Posterior(
+        tree=tree,
+        spec=problem.spec,
+        gate=_gate(passed=passed),
+        diagnostics=_diagnostics(means.expand_dims(("chain", "draw"))),
+        info={**_info(seed), **(info or {})},
+    )
+
+
+def dense_design(problem: "Problem") -> NDArray[np.float64]:
+    """Return the design of the reports, (report, coefficient), read off the names alone."""
+    reports, grid, coefficients = problem.reports, problem.grid, problem.coefficients
+    out = np.zeros((reports.n, coefficients.n))
+    for k in range(reports.n):
+        c, t = reports.corridor[k], reports.period[k]
+        of = dict(zip(problem.covariates.names, problem.covariates.values[c, t], strict=True))
+        values = {("covariate", name): value for name, value in of.items()} | {
+            ("intercept", "intercept"): 1.0,
+            ("origin", grid.places[grid.origin[c]]): 1.0,
+            ("destination", grid.places[grid.destination[c]]): 1.0,
+            ("reporter", reports.unit[k]): 1.0,
+            ("reporter_period", f"{reports.unit[k]}@{t}"): 1.0,
+        }
+        for j, key in enumerate(zip(coefficients.group, coefficients.name, strict=True)):
+            out[k, j] = values.get(key, 0.0)
+    return out
+
+
+def dense_covariance(
+    problem: "Problem", hyper: Mapping[str, Any], sites: "Sites"
+) -> NDArray[np.float64]:
+    """Return the covariance of the reports given the coefficients, (report, report)."""
+    reports = problem.reports
+    sides = {"immigration": 0, "emigration": 1}
+    sd = {
+        **dict(zip(problem.labels["noise_class"], hyper.get("sd_noise", ()), strict=True)),
+        **dict(
+            zip(problem.labels["noise_reporter"], hyper.get("sd_noise_reporter", ()), strict=True)
+        ),
+    }
+    out = np.zeros((reports.n, reports.n))
+    for k in range(reports.n):
+        for j in range(reports.n):
+            if reports.corridor[k] != reports.corridor[j]:
+                continue
+            out[k, j] = hyper.get("sd_corridor", 0.0) ** 2
+            if "sd_innovation" in hyper:
+                phi = hyper["ar_coefficient"]
+                own = hyper["sd_innovation"] ** 2 / sites.innovation_weight[reports.corridor[k]]
+                gap = abs(int(reports.period[k]) - int(reports.period[j]))
+                out[k, j] += own / (1 - phi**2) * phi**gap
+            if "sd_corridor_report" in hyper and reports.series[k] == reports.series[j]:
+                out[k, j] += hyper["sd_corridor_report"][sides[reports.side[k]]] ** 2
+        out[k, k] += sd[reports.noise[k]] ** 2 / sites.noise_weight[k] + sites.variance[k]
+    return out
+
+
+def coefficient_variance(
+    problem: "Problem", hyper: Mapping[str, Any], sites: "Sites"
+) -> NDArray[np.float64]:
+    """Return the prior variance of every coefficient, (coefficient,)."""
+    coefficients, process = problem.coefficients, problem.spec.process
+    fixed = {"intercept": process.intercept.numbers[1]} | {
+        term.name: term.prior.numbers[1] for term in process.covariates
+    }
+    out = np.empty(coefficients.n)
+    for j, (group, name) in enumerate(zip(coefficients.group, coefficients.name, strict=True)):
+        if group in ("intercept", "covariate"):
+            out[j] = fixed[name] ** 2
+        elif group in ("origin", "destination"):
+            out[j] = hyper[f"sd_{group}"] ** 2
+        else:
+            side = 0 if name.startswith("immigration") else 1
+            out[j] = hyper[f"sd_{group}"][side] ** 2 / sites.unit_weight[coefficients.unit[j]]
+    return out
+
+
+def dense_offset(problem: "Problem", hyper: Mapping[str, Any]) -> NDArray[np.float64]:
+    """Return the log factor of definition and undercount of every report, (report,)."""
+    reports = problem.reports
+    out = reports.duration @ hyper.get("duration_increment", np.zeros(4))
+    if "share_reported" in hyper:
+        share = dict(zip(problem.labels["share_class"], hyper["share_reported"], strict=True))
+        out = out + np.log([share[label] for label in reports.share])
+    return np.asarray(out)
+
+
+def changed(spec: ModelSpec, **parts: Mapping[str, Any] | str) -> ModelSpec:
+    """Return the specification with some fields of its parts replaced, as a file would say it."""
+    raw = yaml.safe_load(dump_model(spec))
+    for part, fields in parts.items():
+        raw[part] = fields if isinstance(fields, str) else raw[part] | dict(fields)
+    return ModelSpec.model_validate(raw)
+
+
+def varied_spec(which: str) -> ModelSpec:
+    """Return the specification of simulated worlds with one part of the model changed.
+
+    ``plain`` changes nothing; ``normal_tails``, ``no_path``, ``no_duration``, ``no_share`` and
+    ``bare`` switch parts off; ``shapes`` uses every shape of prior at least once.
+    """
+    from flowcast.simulation import simulation_spec
+
+    light = {"reports": None, "innovations": None, "reporters": None}
+    off = dict.fromkeys(("duration", "undercount", "reporter_effects"), False)
+    off |= dict.fromkeys(("reporter_period_effects", "corridor_report_effects"), False)
+    effects = ("origin_effects", "destination_effects", "corridor_effects", "autoregressive")
+    shapes = {
+        "sd_origin": {"half_t": [3.0, 0.8]},
+        "sd_destination": {"exponential": 1.5},
+        "sd_corridor": {"gamma": [2.0, 3.0]},
+        "sd_innovation": {"log_normal": [-1.0, 0.5]},
+    }
+    changes: dict[str, dict[str, Any]] = {
+        "plain": {},
+        "normal_tails": {"tails": light},
+        "no_path": {"process": {"autoregressive": False}},
+        "no_duration": {"measurement": {"duration": False}},
+        "no_share": {"measurement": {"undercount": False}},
+        "bare": {"measurement": off, "process": dict.fromkeys(effects, False), "tails": light},
+        "shapes": {
+            "process": shapes,
+            "measurement": {
+                "duration_6_to_12": {"positive_normal": [0.3, 0.2]},
+                "duration_12_to_60": {"normal": [0.8, 0.2]},
+            },
+        },
+    }
+    return changed(simulation_spec(), **changes[which])

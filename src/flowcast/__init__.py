@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from flowcast.plots import plot as plot
     from flowcast.posterior import Posterior as Posterior
     from flowcast.prediction import predict as predict
+    from flowcast.simulation import simulate_world as simulate_world
     from flowcast.tables import write_table as write_table
 
 # Public name -> module that defines it. No name may be that of a module: importing it would win.
@@ -52,6 +53,7 @@ _HOME = {
     "read_observations": "observations",
     "read_run": "persistence",
     "run_demo": "demonstration",
+    "simulate_world": "simulation",
     "summarise": "estimates",
     "write_run": "persistence",
     "write_table": "tables",

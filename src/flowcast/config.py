@@ -33,6 +33,7 @@ __all__ = [
     "apply_overrides",
     "dump_model",
     "read_model",
+    "validate_model",
 ]
 
 Transform = Literal["none", "log", "log1p"]
@@ -161,7 +162,7 @@ class Measurement(_Frozen):
     reporter_period_effects: bool = True
     """The same by period: breaks in a reporter's series. Dropped where there is one period."""
     corridor_report_effects: bool = True
-    """A persistent factor of each corridor by side; dropped where there is one period."""
+    """A persistent factor of each corridor by side and source; dropped with one period."""
     sd_reporter: PriorField = _prior("half_normal", 0.5)
     sd_reporter_period: PriorField = _prior("half_normal", 0.3)
     sd_corridor_report: PriorField = _prior("half_normal", 0.5)
@@ -313,11 +314,21 @@ def read_model(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     """
     file = _find_model(path)
     raw = apply_overrides(_load_yaml(file), overrides or {})
+    return validate_model(raw, str(file)).model_copy(update={"folder": file.resolve().parent})
+
+
+def validate_model(raw: Mapping[str, Any], where: str) -> ModelSpec:
+    """Validate a model given as plain data; `where` is what messages call it.
+
+    Raises
+    ------
+    InputError
+        With every fault.
+    """
     try:
-        spec = ModelSpec.model_validate(raw)
+        return ModelSpec.model_validate(raw)
     except ValidationError as error:
-        raise InputError(_faults(error, str(file))) from None
-    return spec.model_copy(update={"folder": file.resolve().parent})
+        raise InputError(_faults(error, where)) from None
 
 
 def _find_model(path: str | Path) -> Path:

@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from flowcast import __version__
 from flowcast.config import ModelSpec, Sampler, apply_overrides
-from flowcast.model.density import ModeResult, build_density, curvature_root, find_mode
+from flowcast.model.density import ModeResult, build_coordinates, build_density, find_mode
 from flowcast.model.forward import draw_world
 from flowcast.model.hyper import draw_hyper
 from flowcast.model.latent import draw_latent
@@ -50,14 +50,10 @@ def _sample(
     import nutpie
     from nutpie.compiled_pyfunc import from_pyfunc
 
-    density, root = mode.density, curvature_root(mode.density, mode.x)
+    coordinates = build_coordinates(mode)
 
     def make_density() -> Callable[[FloatArray], tuple[float, FloatArray]]:
-        def evaluate(z: FloatArray) -> tuple[float, FloatArray]:
-            value, gradient = density.value_grad(mode.x + root @ z)
-            return value, root.T @ gradient
-
-        return evaluate
+        return coordinates.value_grad
 
     def make_expand(*_: Any) -> Callable[[FloatArray], dict[str, FloatArray]]:
         return lambda z: {"z": z}
@@ -76,7 +72,8 @@ def _sample(
         progress_bar=progress,
         save_warmup=False,
     )
-    draws = tree["posterior"]["z"].to_numpy() @ root.T + mode.x
+    z = tree["posterior"]["z"].to_numpy()
+    draws = np.apply_along_axis(coordinates.unconstrained, -1, z)
     if draws.shape[1] < sampler.draws or not np.isfinite(draws).all():
         raise KeyboardInterrupt  # nutpie answers an interruption with what it has so far
     stats = tree["sample_stats"]
@@ -231,10 +228,10 @@ def _with_sampler(
         return model
     import yaml
 
-    from flowcast.config import dump_model
+    from flowcast.config import dump_model, validate_model
 
     raw = apply_overrides(yaml.safe_load(dump_model(model)), overrides)
-    return ModelSpec.model_validate(raw).model_copy(update={"folder": model.folder})
+    return validate_model(raw, model.name).model_copy(update={"folder": model.folder})
 
 
 def estimate(

@@ -57,6 +57,8 @@ class Posterior:
             `diverging` and what else the sampler says, dims (chain, draw);
         ``prior``
             hyper-parameters drawn from their priors, dims (chain, draw, ...);
+        ``prior_predictive``
+            `log_report` (sample, report): log of counts (plus 1/2) drawn from the prior;
         ``latent``
             `log_flow`, dims (chain, draw, corridor, period): log of the expected number of changes
             of usual residence (12-month definition) in a period, thinned draws; coordinates
@@ -64,7 +66,7 @@ class Posterior:
             `period_end` (datetime64) on period, `hyper_draw` (chain, draw) -> index into draws;
         ``coefficients``
             `coefficient` (chain, draw, term), the linear coefficients belonging to the same thinned
-            draws, coordinate `group` on term;
+            draws, coordinates `group` and `unit_weight` (scale weight) on term;
         ``reports``
             what was fitted, dim `report`: origin, destination, period, side, reporter, value and
             the site and noise quantities the conditional simulation used;

@@ -111,9 +111,10 @@ class Prior:
         return f"{self.shape}({inside})"
 
 
-_WISNIOWSKI = "Wiśniowski et al. 2013, doi 10.1007/s12546-013-9104-2"
+_WISNIOWSKI = "Wiśniowski et al. 2013, doi 10.2478/jos-2013-0041"
 _RAYMER = "Raymer et al. 2013, doi 10.1080/01621459.2013.789435"
-_OWN = "own: the mean of the low and high classes, with the spread of both"
+_OWN_MEDIUM = "own: halfway between the low and high classes, wider than either"
+_OWN_UNKNOWN = "own: about mean and sd of an even mixture of the low and high classes"
 
 
 def _named(name: str, shape: str, numbers: list[float], source: str) -> tuple[str, Prior]:
@@ -123,20 +124,22 @@ def _named(name: str, shape: str, numbers: list[float], source: str) -> tuple[st
 ELICITED: Final[dict[str, Prior]] = dict(
     [
         _named("immigration_low", "beta", [57.49, 8.07], _WISNIOWSKI),
-        _named("immigration_medium", "beta", [18.0, 5.1], _OWN),
+        _named("immigration_medium", "beta", [18.0, 5.1], _OWN_MEDIUM),
         _named("immigration_high", "beta", [44.56, 20.89], _WISNIOWSKI),
-        _named("immigration_unknown", "beta", [9.0, 2.5], _OWN),
+        _named("immigration_unknown", "beta", [9.0, 2.5], _OWN_UNKNOWN),
         _named("emigration_low", "beta", [44.95, 16.96], _WISNIOWSKI),
-        _named("emigration_medium", "beta", [12.0, 8.3], _OWN),
+        _named("emigration_medium", "beta", [12.0, 8.3], _OWN_MEDIUM),
         _named("emigration_high", "beta", [32.14, 38.52], _WISNIOWSKI),
-        _named("emigration_unknown", "beta", [6.0, 4.1], _OWN),
-        _named("duration_0_to_3", "positive_normal", [0.173, 0.10], _RAYMER),
-        _named("duration_3_to_6", "positive_normal", [0.147, 0.10], _RAYMER),
-        _named("duration_6_to_12", "positive_normal", [0.315, 0.15], _RAYMER),
-        _named("duration_12_to_60", "positive_normal", [0.815, 0.15], _RAYMER),
+        _named("emigration_unknown", "beta", [6.0, 4.1], _OWN_UNKNOWN),
+        _named("duration_0_to_3", "log_normal", [-1.898, 0.537], _RAYMER),
+        _named("duration_3_to_6", "log_normal", [-2.107, 0.617], _RAYMER),
+        _named("duration_6_to_12", "log_normal", [-1.257, 0.452], _RAYMER),
+        _named("duration_12_to_60", "log_normal", [-0.221, 0.183], _RAYMER),
     ]
 )
-"""Elicited priors. Shares reported: experts' Beta distributions (Wiśniowski et al. 2013). Duration:
+"""Elicited priors. Shares reported: experts' Beta distributions (Wiśniowski et al. 2013) for the
+low and high classes, and our own between them for the others. Duration:
 log ratio of the counts under two neighbouring minimum stays; means are the differences of the
-factors published by Raymer et al. (2013), the sds keep each factor near its elicited .15, and
-positivity keeps the factors in order."""
+factors published by Raymer et al. (2013), the sds (.10, .10, .15, .15) keep each factor near its
+elicited spread, and being positive keeps
+the factors in order."""

@@ -18,15 +18,23 @@ from flowcast.model.hyper import HyperLayout, build_layout
 from flowcast.model.problem import Problem
 from flowcast.model.sites import initial_sites, update_sites
 
-__all__ = ["Density", "ModeResult", "build_density", "curvature_root", "find_mode"]
+__all__ = [
+    "Coordinates",
+    "Density",
+    "ModeResult",
+    "build_coordinates",
+    "build_density",
+    "find_mode",
+]
 
 FloatArray = NDArray[np.float64]
 Progress = Callable[[str], None]
 
-_MAX_ROUNDS = 15
+_MAX_ROUNDS = 30
 _SWEEPS = 4
 _TOLERANCE = 0.02
 _MAX_ITERATIONS = 200
+_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,18 +173,74 @@ def find_mode(problem: Problem, progress: Progress = lambda text: None) -> ModeR
     return ModeResult(x, density, _MAX_ROUNDS, settled=False)
 
 
-def curvature_root(density: Density, x: FloatArray, step: float = 1e-3) -> FloatArray:
-    """Return R with R R' the inverse curvature at the mode: coordinates in which to sample.
+@dataclass(frozen=True, slots=True, eq=False)
+class Coordinates:
+    """Coordinates in which to sample: folded standard deviations, whitened by curvature.
 
-    Directions with little or negative curvature keep a spread of at most 2, roughly what the
-    priors allow on the log scale.
+    On the log scale a standard deviation that the data cannot tell from zero has a long left tail.
+    So those with a half-normal or half-t prior are sampled as ``sd = hypot(u, 0.001)`` with u on
+    the whole line, where the density is smooth and nearly normal around zero; u and -u are the
+    same sd. Values below 0.001 (0.1 % on a flow) are not told apart.
+
+    Attributes
+    ----------
+    density
+        What is sampled.
+    folded
+        Positions of the folded standard deviations.
+    centre
+        Folded point that z = 0 stands for, (dim,).
+    root
+        u = centre + root @ z, (dim, dim).
     """
-    n = len(x)
+
+    density: Density
+    folded: NDArray[np.int64]
+    centre: FloatArray
+    root: FloatArray
+
+    def unconstrained(self, z: FloatArray) -> FloatArray:
+        """Return the unconstrained point of `Density`, (dim,)."""
+        return self._unfold(self.centre + self.root @ z)
+
+    def _unfold(self, u: FloatArray) -> FloatArray:
+        x = u.copy()
+        x[self.folded] = np.log(np.hypot(u[self.folded], _FLOOR))
+        return x
+
+    def value_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
+        """Return log density and gradient in these coordinates."""
+        value, gradient = self.value_grad_folded(self.centre + self.root @ z)
+        return value, self.root.T @ gradient
+
+    def value_grad_folded(self, u: FloatArray) -> tuple[float, FloatArray]:
+        """Return log density and gradient by folded point."""
+        x = self._unfold(u)
+        value, gradient = self.density.value_grad(x)
+        where = self.folded
+        gradient[where] = (gradient[where] - 1.0) * u[where] * np.exp(-2.0 * x[where])
+        return value - float(x[where].sum()), gradient
+
+
+def build_coordinates(mode: ModeResult, step: float = 1e-3) -> Coordinates:
+    """Return sampling coordinates centred on the mode, one unit being about one posterior sd.
+
+    Directions with little or negative curvature get a spread of at most 2, roughly what the
+    priors allow.
+    """
+    density, n = mode.density, len(mode.x)
+    folded = np.array(
+        [k for s in ("half_normal", "half_t") for k in density.layout.shapes.get(s, ())],
+        dtype=np.int64,
+    )
+    u = mode.x.copy()
+    u[folded] = np.exp(u[folded])
+    plain = Coordinates(density, folded, u, np.eye(n))
     hessian = np.empty((n, n))
     for k in range(n):
         nudge = np.zeros(n)
         nudge[k] = step
-        above, below = density.value_grad(x + nudge)[1], density.value_grad(x - nudge)[1]
+        above, below = plain.value_grad(nudge)[1], plain.value_grad(-nudge)[1]
         hessian[k] = (below - above) / (2.0 * step)
     values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return np.asarray(vectors / np.sqrt(np.maximum(values, 0.25)))
+    return Coordinates(density, folded, u, vectors / np.sqrt(np.maximum(values, 0.25)))

@@ -72,8 +72,8 @@ class Grid:
     def period_index(self, start: pd.Series, end: pd.Series) -> NDArray[np.int64]:
         """Return the period of each row, -1 where it is not one of the grid's."""
         index = self.period_start.get_indexer(pd.DatetimeIndex(start))
-        right = np.where(index >= 0, self.period_end.to_numpy()[index], np.datetime64("NaT"))
-        return np.where(right == end.to_numpy(), index, -1).astype(np.int64)
+        same_end = self.period_end.to_numpy()[index] == end.to_numpy()
+        return np.where((index >= 0) & same_end, index, -1).astype(np.int64)
 
 
 def _build_periods(table: pd.DataFrame, name: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:

@@ -2,7 +2,8 @@
 
 The PyMC model in `build` defines the priors; the few lines of calculus here evaluate the same
 density a hundred times faster than a graph would, and a test holds the two together.
-Positive parameters are sampled on the log scale, shares on the logit scale.
+Positive parameters are held on the log scale, shares on the logit scale; `density.Coordinates` says
+in which coordinates they are sampled.
 """
 
 from collections.abc import Mapping
@@ -92,7 +93,7 @@ _START = {
     "beta": lambda a, b: np.log(a / b),
     "gamma": lambda a, b: np.log(a / b),
     "exponential": lambda a, b: -np.log(a),
-    "positive_normal": lambda a, b: np.log(a),
+    "positive_normal": lambda a, b: np.log(max(a, 0.5 * b)),
 }
 
 

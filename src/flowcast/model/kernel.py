@@ -15,7 +15,8 @@ With ``r`` = report minus its prior mean, ``S`` = block-diagonal covariance give
 The gradient uses ``a = V^-1 r`` and the diagonal blocks of ``V^-1``: d log p / dV = (aa' - V^-1)/2.
 
 Corridors are stretches ``lo:hi`` of the reports. Working arrays hold a row a report and are shared
-by all corridors: allocating small ones by the hundred costs more than the arithmetic.
+by all corridors: allocating small ones by the hundred costs more than the arithmetic. Division by
+zero gives infinity, as in NumPy, so that an impossible point has log density -inf.
 """
 
 from typing import Any
@@ -30,7 +31,7 @@ Array = NDArray[Any]
 _LOG_2PI = float(np.log(2.0 * np.pi))
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def powers_of(coefficient: float, period: Array) -> Array:
     """Return coefficient ** 0, 1, ... up to the longest gap between two periods."""
     powers = np.ones(np.max(period) - np.min(period) + 2)
@@ -40,7 +41,7 @@ def powers_of(coefficient: float, period: Array) -> Array:
 
 
 # Reassociation lets the compiler vectorise a sum; nothing here relies on NaN or infinity rules.
-@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})
+@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
 def _dot(x: Array, i: int, y: Array, j: int, lo: int, hi: int) -> float:
     """Return the product of row i of x and row j of y over the columns lo:hi."""
     total = 0.0
@@ -49,14 +50,14 @@ def _dot(x: Array, i: int, y: Array, j: int, lo: int, hi: int) -> float:
     return total
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _add(target: Array, i: int, factor: float, source: Array, j: int, size: int) -> None:
     """Add factor times row j of source to row i of target, first `size` columns."""
     for c in range(size):
         target[i, c] += factor * source[j, c]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def block_covariance(
     cov: Array,
     lo: int,
@@ -84,7 +85,7 @@ def block_covariance(
         cov[k, k - lo] += noise[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _factor_solve(cov: Array, z: Array, lo: int, hi: int, width: int) -> float:
     """Factor rows lo:hi of `cov` in place, replace those of `z` by L^-1 z; return log|cov|."""
     logdet = 0.0
@@ -100,7 +101,7 @@ def _factor_solve(cov: Array, z: Array, lo: int, hi: int, width: int) -> float:
     return logdet
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _back_solve(chol: Array, z: Array, lo: int, hi: int, width: int) -> None:
     """Replace rows lo:hi of `z` by L^-T z."""
     for k in range(hi - 1, lo - 1, -1):
@@ -110,12 +111,12 @@ def _back_solve(chol: Array, z: Array, lo: int, hi: int, width: int) -> None:
             z[k, c] /= chol[k, k - lo]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _accumulate(
     z: Array, lo: int, hi: int, cols: Array, at: int, m: int, work: Array, precision: Array,
     rhs: Array,
 ) -> float:  # fmt: skip
-    """Add one corridor's Z'Z to the normal equations; column m of `z` is the report."""
+    """Add one corridor's Z'Z to the normal equations (lower triangle); column m is the report."""
     for c in range(m + 1):
         for d in range(c + 1):
             work[c, d] = 0.0
@@ -128,13 +129,12 @@ def _accumulate(
         rhs[i] += work[m, c]
         for d in range(c):
             j = cols[at + d]
-            precision[i, j] += work[c, d]
-            precision[j, i] += work[c, d]
+            precision[max(i, j), min(i, j)] += work[c, d]
         precision[i, i] += work[c, c]
     return float(work[m, m])
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _invert_factor(chol: Array, lo: int, hi: int, out: Array) -> None:
     """Fill the first rows of `out` with the inverse of one corridor's factor."""
     n = hi - lo
@@ -146,7 +146,7 @@ def _invert_factor(chol: Array, lo: int, hi: int, out: Array) -> None:
             out[k, c] = total / chol[lo + k, k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _spread(
     z: Array, lo: int, hi: int, cols: Array, at: int, m: int, covariance: Array, work: Array,
     out: Array,
@@ -163,7 +163,7 @@ def _spread(
                 _add(out, k - lo, z[k, c], work, c, m)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _block_gradient(z: Array, lo: int, hi: int, m: int, inverse: Array, out: Array) -> None:
     """Turn `out` (z times covariance) and the inverse factor into d log p / d S, kept in `inverse`.
 
@@ -183,7 +183,7 @@ def _block_gradient(z: Array, lo: int, hi: int, m: int, inverse: Array, out: Arr
                 out[k, m] = 0.5 * (z[lo + k, m] ** 2 - v)
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _chain_rule(
     inverse: Array, diagonal: Array, m: int, lo: int, hi: int, period: Array, group: Array,
     scale: Array, weight: float, powers: Array, grad_scale: Array, grad_group: Array,
@@ -212,7 +212,7 @@ def _chain_rule(
     return own
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def triangular_inverse(factor: Array) -> Array:
     """Return the inverse of a large lower triangular matrix, by blocks.
 
@@ -233,7 +233,7 @@ def triangular_inverse(factor: Array) -> Array:
     return out
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def _fill(z: Array, lo: int, hi: int, m: int, design: Array, at: int, residual: Array) -> None:
     """Put a corridor's design and reports into rows lo:hi of `z`."""
     for k in range(lo, hi):
@@ -242,7 +242,7 @@ def _fill(z: Array, lo: int, hi: int, m: int, design: Array, at: int, residual: 
         z[k, m] = residual[k]
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def collapsed_value_grad(
     residual: Array,
     noise: Array,

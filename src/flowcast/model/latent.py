@@ -82,15 +82,34 @@ def _condition(
                 path[corridor[c], t] += between * pull[k]
 
 
+@njit(cache=True, nogil=True)
+def _times_design(
+    out: Any, start: Any, design: Any, design_start: Any, cols: Any, cols_start: Any, coef: Any
+) -> None:
+    for c in range(len(start) - 1):
+        at, m = cols_start[c], cols_start[c + 1] - cols_start[c]
+        for k in range(start[c], start[c + 1]):
+            row = design_start[c] + (k - start[c]) * m
+            for d in range(m):
+                out[k] += design[row + d] * coef[cols[at + d]]
+
+
 def design_product(problem: Problem, coefficient: FloatArray) -> FloatArray:
     """Return the design times the coefficients for every report, (report,)."""
-    blocks, out = problem.blocks, np.empty(problem.reports.n)
-    for c in range(len(blocks.corridor)):
-        lo, hi = blocks.start[c], blocks.start[c + 1]
-        cols = blocks.cols[blocks.cols_start[c] : blocks.cols_start[c + 1]]
-        design = blocks.design[blocks.design_start[c] : blocks.design_start[c + 1]]
-        out[lo:hi] = design.reshape(hi - lo, -1) @ coefficient[cols]
+    b, out = problem.blocks, np.zeros(problem.reports.n)
+    _times_design(out, b.start, b.design, b.design_start, b.cols, b.cols_start, coefficient)
     return out
+
+
+def _innovation_weights(problem: Problem, sites: Sites, rng: np.random.Generator) -> FloatArray:
+    """Return the fitted weights, and draws from the prior for corridors without a report."""
+    nu = problem.spec.tails.innovations
+    weight = sites.innovation_weight.copy()
+    if nu is not None and problem.parts.path:
+        silent = np.ones(len(weight), dtype=bool)
+        silent[problem.blocks.corridor] = False
+        weight[silent] = rng.gamma(nu / 2.0, 2.0 / nu, int(silent.sum()))
+    return weight
 
 
 def draw_latent(
@@ -107,7 +126,8 @@ def draw_latent(
     out = evaluate(problem, core, sites.innovation_weight)
     deviation = out[7] + out[8].T @ rng.standard_normal(len(out[7]))
     reports, n_series = problem.reports, len(problem.series)
-    path = draw_path(core.scale, sites.innovation_weight, problem.grid.n_period, rng)
+    weight = _innovation_weights(problem, sites, rng)
+    path = draw_path(core.scale, weight, problem.grid.n_period, rng)
     effect = rng.standard_normal((problem.grid.n_corridor, n_series))
     effect = effect * np.sqrt(core.group_variance)
     simulated = path[reports.corridor, reports.period]
@@ -126,7 +146,7 @@ def draw_latent(
         problem.group,
         blocks.start,
         blocks.corridor,
-        sites.innovation_weight,
+        weight,
     )
     coefficient = problem.coefficients.mean + deviation
     return cell_mean(problem, coefficient) + path, coefficient

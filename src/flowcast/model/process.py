@@ -66,8 +66,13 @@ def _raw(
         filled = impute(found, term.missing, name=term.column, labels=labels, year=year)
         parts.append(filled.values)
         gaps |= filled.imputed
-    values = parts[0] / parts[1] if len(parts) == 2 else parts[0]
-    return values, gaps
+    if len(parts) == 1:
+        return parts[0], gaps
+    if (parts[1] == 0.0).any():
+        places = ", ".join(sorted({str(o) for o in origin[parts[1] == 0.0]}))
+        where, found = f"covariate {term.name}", f"{term.column} of 0 in {places}"
+        raise InputError([Fault(where, found, "other than 0 under side ratio", column=term.column)])
+    return parts[0] / parts[1], gaps
 
 
 def _transform(values: NDArray[np.float64], term: CovariateTerm) -> NDArray[np.float64]:
