@@ -6,7 +6,7 @@ lowest first: defaults here, `model.yaml`, overrides given on the command line o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 import yaml
 from pydantic import (
@@ -72,6 +72,14 @@ def _elicited(name: str) -> Any:
 
 class _Frozen(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
+
+    @model_validator(mode="after")
+    def _shares_lie_in_the_unit_interval(self) -> Self:
+        for name in type(self).model_fields:
+            is_share = name == "ar_coefficient" or name.startswith("share_")
+            if is_share and getattr(self, name).shape != "beta":
+                raise ValueError(f"{name}: found {getattr(self, name).shape}; allowed: beta")
+        return self
 
 
 class CovariateTerm(_Frozen):

@@ -1,6 +1,6 @@
 """Predictive distribution of reports that were not fitted: bias, noise and counting included."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -252,6 +252,16 @@ def _noise_weights(
     return np.asarray(rng.gamma(shape, mean / shape, (n, len(keys)))[:, where])
 
 
+def _refuse_absent(observations: Observations, reports: Reports, absent: NDArray[np.bool_]) -> None:
+    """Refuse reports of a place in a period in which it did not exist."""
+    rows = observations.table.iloc[reports.row[absent]]
+    if len(rows):
+        pairs = sorted({f"{o}-{d}" for o, d in zip(rows.origin, rows.destination, strict=True)})
+        raise InputError(
+            [Fault(observations.name, ", ".join(pairs), "places that existed in the period")]
+        )
+
+
 def draw_reports(
     posterior: Posterior, observations: Observations, *, seed: int = 1
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
@@ -269,7 +279,8 @@ def draw_reports(
     Returns
     -------
     row : (report,)
-        Position of each predicted report in the table; mirrors are left out.
+        Position of each predicted report in the table; mirrors and superseded vintages are left
+        out, and have no prediction.
     count : (sample, report)
         Predicted counts, persons.
 
@@ -279,8 +290,9 @@ def draw_reports(
         If a report's place or period is not in the fit, or the model has no part for it.
     """
     grid, table = _grid(posterior), observations.table
-    usable_rows(table, grid, observations.name)
-    reports = build_reports(table, grid)
+    use = usable_rows(table, grid, observations.name)
+    reports = build_reports(table[use], grid)
+    reports = replace(reports, row=np.flatnonzero(use)[reports.row])
     if (reports.period < 0).any():
         late = table.iloc[reports.row[reports.period < 0]]["period_start"].dt.date.astype(str)
         span = f"{grid.period_start[0].date()} to {grid.period_end[-1].date()}"
@@ -291,6 +303,7 @@ def draw_reports(
     draws = _stack(posterior)
     fitted = _fitted(posterior, draws)
     log_mean = draws.log_flow[:, reports.corridor, reports.period]
+    _refuse_absent(observations, reports, np.isnan(log_mean[0]))
     log_mean = log_mean + _offset(draws, posterior, reports, rng)
     log_mean += _effects(posterior, draws, reports, rng)
     log_mean += _series_effects(draws, fitted, reports, rng)

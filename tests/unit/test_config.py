@@ -12,6 +12,7 @@ from flowcast.config import (
     apply_overrides,
     dump_model,
     read_model,
+    validate_model,
 )
 from flowcast.errors import Fault, InputError
 from flowcast.priors import ELICITED, Prior
@@ -249,3 +250,9 @@ def test_data_paths_count_from_the_model_file(tmp_path: Path) -> None:
 def test_a_term_made_in_python_takes_the_same_priors() -> None:
     made = CovariateTerm(name="a", column="a", prior={"normal": [1, 2]})
     assert made.prior == Prior.make("normal", [1, 2])
+
+
+@pytest.mark.parametrize("key", ["process.ar_coefficient", "measurement.share_emigration_high"])
+def test_priors_of_shares_must_lie_in_the_unit_interval(key: str) -> None:
+    with pytest.raises(InputError, match=r"found half_normal; allowed: beta"):
+        validate_model(apply_overrides({"name": "x"}, {key: {"half_normal": [1.0]}}), "here")

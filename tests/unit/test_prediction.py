@@ -1,5 +1,6 @@
 """Predictive distribution of reports that were not fitted."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from flowcast.errors import InputError
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.posterior import Posterior
 from flowcast.prediction import draw_reports, predict
+from flowcast.preparation import collect_inputs, prepare
 from flowcast.simulation import SimulatedWorld, simulate_world
 from flowcast.vocabulary import PREDICTION_QUANTILES
 
@@ -132,7 +134,7 @@ def test_a_shorter_minimum_stay_is_expected_to_count_more(
     assert np.log(year / permanent).median() == pytest.approx(float(increments[3]), abs=0.2)
 
 
-def test_a_reporters_own_period_never_seen_is_less_certain() -> None:
+def test_a_reporters_own_period_never_seen_is_less_certain(tmp_path: Path) -> None:
     world = simulate_world(4, 3, seed=5, missing=0.0)
     reports = world.problem.reports
     first = world.observations["year"] < 2012
@@ -140,11 +142,11 @@ def test_a_reporters_own_period_never_seen_is_less_certain() -> None:
         pd.concat([world.observations[first], world.observations[~first].head(1)]),
         declared_places=set(world.problem.grid.places),
     )
-    from flowcast.preparation import Inputs, prepare
-    from flowcast.simulation import _dataset
-
-    covariates = _dataset(world.places, world.corridors)
-    problem = prepare(Inputs(world.problem.spec, fitted, covariates, {})).problem
+    paths = world.write(tmp_path)
+    inputs = collect_inputs(
+        world.problem.spec, fitted, paths / "places.csv", paths / "corridors.csv"
+    )
+    problem = prepare(inputs).problem
     posterior = laplace_posterior(problem, n_draws=200)
     found = predict(posterior, observed(world, rows(world)))
     late = found["period_start"].dt.year == 2012

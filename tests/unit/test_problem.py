@@ -1,7 +1,10 @@
 """The linear Gaussian core as arrays."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from support import dense_design, varied_spec
 
 from flowcast.model.problem import Problem, with_values
@@ -12,7 +15,7 @@ def problem(which: str = "plain", n_period: int = 3, *, graded: bool = True) -> 
     return simulate_world(4, n_period, seed=3, spec=varied_spec(which), graded=graded).problem
 
 
-def block_design(made: Problem) -> np.ndarray:
+def block_design(made: Problem) -> NDArray[np.float64]:
     blocks = made.blocks
     out = np.zeros((made.reports.n, made.coefficients.n))
     for c in range(len(blocks.corridor)):
@@ -27,7 +30,7 @@ def test_blocks_hold_the_design_read_off_the_names(which: str) -> None:
     made = problem(which)
     np.testing.assert_allclose(block_design(made), dense_design(made), rtol=1e-14)
     starts = made.blocks.start
-    for c, (lo, hi) in enumerate(zip(starts[:-1], starts[1:], strict=True)):
+    for c, (lo, hi) in enumerate(pairwise(starts)):
         assert set(made.reports.corridor[lo:hi]) == {made.blocks.corridor[c]}
     assert len(set(made.blocks.corridor)) == len(made.blocks.corridor)
 

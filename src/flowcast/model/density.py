@@ -7,6 +7,7 @@ side. The same density as a PyMC model is in `build`; a test holds the two toget
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ __all__ = [
     "build_coordinates",
     "build_density",
     "find_mode",
+    "mode_value_grad",
 ]
 
 FloatArray = NDArray[np.float64]
@@ -124,6 +126,25 @@ class ModeResult:
     settled: bool
 
 
+def mode_value_grad(density: Density, x: FloatArray) -> tuple[float, FloatArray]:
+    """Return what the mode is the maximum of, and its gradient.
+
+    Pooled noise sds and their spread have no joint mode: the density runs away as the spread goes
+    to zero. Taken in the coordinates (log sd - log median) / spread it has one; in the
+    coordinates at hand that adds the log of the spread once for every pooled sd.
+    """
+    value, gradient = density.value_grad(x)
+    side = density.layout.reporter_side
+    if len(side):
+        spread, n = (
+            density.layout.slices["spread_sd_noise_reporter"],
+            np.bincount(side, minlength=2),
+        )
+        value += float(n @ x[spread])
+        gradient[spread] += n
+    return value, gradient
+
+
 def _climb(evaluate: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray) -> FloatArray:
     def objective(at: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = evaluate(at)
@@ -162,7 +183,7 @@ def find_mode(problem: Problem, progress: Progress = lambda text: None) -> ModeR
     density = build_density(problem)
     x = density.layout.start
     for turn in range(1, _MAX_ROUNDS + 1):
-        new_x = _climb(density.value_grad, x)
+        new_x = _climb(partial(mode_value_grad, density), x)
         sites, moved = refit_sites(problem, density.hyper(new_x), density.sites)
         density = build_density(problem, sites)
         step = float(np.abs(new_x - x).max())

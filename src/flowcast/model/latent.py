@@ -109,7 +109,7 @@ def _innovation_weights(problem: Problem, sites: Sites, rng: np.random.Generator
         silent = np.ones(len(weight), dtype=bool)
         silent[problem.blocks.corridor] = False
         weight[silent] = rng.gamma(nu / 2.0, 2.0 / nu, int(silent.sum()))
-    return weight
+    return np.asarray(weight)
 
 
 def draw_latent(

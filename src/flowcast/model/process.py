@@ -70,8 +70,9 @@ def _raw(
         return parts[0], gaps
     if (parts[1] == 0.0).any():
         places = ", ".join(sorted({str(o) for o in origin[parts[1] == 0.0]}))
-        where, found = f"covariate {term.name}", f"{term.column} of 0 in {places}"
-        raise InputError([Fault(where, found, "other than 0 under side ratio", column=term.column)])
+        zero = f"{term.column} of 0 in {places}"
+        allowed = "other than 0 under side ratio"
+        raise InputError([Fault(f"covariate {term.name}", zero, allowed, column=term.column)])
     return parts[0] / parts[1], gaps
 
 
