@@ -93,7 +93,7 @@ def test_the_card_gives_a_reason_for_each_prior_of_the_model(path: Path) -> None
     name = path.parent.name
     explained = {key for cell in prior_table(name) for key in expand(cell)}
     assert set(priors_of(name)) <= explained
-    assert all(len(reason) > 8 for _, reason in prior_table(name).values())
+    assert all(value and reason for value, reason in prior_table(name).values())
 
 
 def test_the_card_names_no_prior_that_the_model_does_not_set() -> None:
