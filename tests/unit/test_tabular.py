@@ -171,7 +171,7 @@ def test_names_in_another_case_are_other_columns(tmp_path: Path) -> None:
 
 
 def test_the_hash_is_that_of_the_bytes_as_they_lie_on_disk(tmp_path: Path) -> None:
-    content = gzip.compress(f"{HEADER}AT,DE,1\n".encode(), mtime=0, mtime=0)
+    content = gzip.compress(f"{HEADER}AT,DE,1\n".encode(), mtime=0)
     raw, _ = read(tmp_path, content, "table.csv.gz")
     assert raw.sha256 == hashlib.sha256(content).hexdigest()
     assert cells(raw) == [["AT", "DE", "1"]]
