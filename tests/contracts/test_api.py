@@ -108,7 +108,7 @@ def test_every_parameter_is_explained(name: str) -> None:
     assert len(prose) >= len(lines)
 
 
-@pytest.mark.parametrize("name", [*FUNCTIONS, *CLASSES])
+@pytest.mark.parametrize("name", [*FUNCTIONS, *sorted(CLASSES)])
 def test_a_docstring_starts_with_a_sentence(name: str) -> None:
     first = (inspect.getdoc(getattr(fc, name)) or "").split("\n\n")[0]
     assert first.rstrip().endswith(".")

@@ -73,8 +73,8 @@ def expand(cell: str) -> list[str]:
     return found
 
 
-def test_there_is_a_model() -> None:
-    assert [path.parent.name for path in MODELS] == ["europe_2024"]
+def test_the_model_of_the_demo_is_there() -> None:
+    assert "europe_2024" in {path.parent.name for path in MODELS}
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.parent.name)

@@ -27,7 +27,6 @@ from flowcast.vocabulary import ESTIMATE_COLUMNS
 PLACES = ("AT", "DE", "FR", "NA")
 MEASURES = ("flow", "immigration", "emigration", "net")
 TEXT_FORMATS = ("csv", "html", "latex", "md", "json")
-MAGIC = {"png": b"\x89PNG", "pdf": b"%PDF", "svg": b"<?xml"}
 
 
 def flowcast(*arguments: object) -> Result:
@@ -113,7 +112,7 @@ def test_every_number_of_a_table_is_that_of_its_draws(
         assert row["kind"] == "equal_tailed"
 
 
-@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("measure", ["flow", "net"])
 @pytest.mark.parametrize("form", TEXT_FORMATS)
 def test_stdout_is_the_file_that_would_be_written(
     form: str, measure: str, run: Path, tmp_path: Path
@@ -267,16 +266,15 @@ def test_every_kind_of_figure_is_written(kind: str, run: Path, tmp_path: Path) -
     out = tmp_path / "figures" / f"{kind}.svg"
     done = flowcast("plot", run, kind, "--out", out)
     assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"Written: {out}\n")
-    assert out.read_bytes().startswith(MAGIC["svg"])
+    assert out.read_bytes().startswith(b"<?xml")
     assert [path.name for path in out.parent.iterdir()] == [out.name]
 
 
-@pytest.mark.parametrize("suffix", ["png", "pdf"])
-def test_a_figure_is_what_its_name_ends_in(suffix: str, run: Path, tmp_path: Path) -> None:
-    out = tmp_path / f"namibia.{suffix}"
+def test_a_figure_of_one_place_and_period_is_written(run: Path, tmp_path: Path) -> None:
+    out = tmp_path / "namibia.png"
     done = flowcast("plot", run, "reports", "--place", "NA", "--period", 2020, "--out", out)
     assert done.exit_code == 0, done.stderr
-    assert out.read_bytes().startswith(MAGIC[suffix])
+    assert out.read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize(
