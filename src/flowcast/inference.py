@@ -73,9 +73,9 @@ def _sample(
         save_warmup=False,
     )
     z = tree["posterior"]["z"].to_numpy()
-    draws = np.apply_along_axis(coordinates.unconstrained, -1, z)
-    if draws.shape[1] < sampler.draws or not np.isfinite(draws).all():
+    if z.shape[1] < sampler.draws or not np.isfinite(z).all():
         raise KeyboardInterrupt  # nutpie answers an interruption with what it has so far
+    draws = np.apply_along_axis(coordinates.unconstrained, -1, z)
     stats = tree["sample_stats"]
     wanted = ("diverging", "n_steps", "step_size", "energy")
     return draws, {k: stats[k].to_numpy() for k in wanted if k in stats}

@@ -11,6 +11,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast.config import CovariateTerm, ModelSpec, Process
+from flowcast.errors import UsageError
 from flowcast.model.forward import World, draw_world
 from flowcast.model.hyper import draw_hyper
 from flowcast.model.problem import Problem, with_values
@@ -182,6 +183,11 @@ def simulate_world(
     SimulatedWorld
         Counts are Poisson around flow x definition x undercount x effects x noise.
 
+    Raises
+    ------
+    UsageError
+        If `hyper` names a hyper-parameter the model does not have.
+
     Examples
     --------
     >>> world = simulate_world(4, 2, seed=3)
@@ -197,7 +203,11 @@ def simulate_world(
     observations = observations_from_frame(table, name=SOURCE, declared_places=set(codes))
     inputs = Inputs(spec, observations, _dataset(places, corridors), {})
     problem = prepare(inputs).problem
-    truth = dict(draw_hyper(problem, rng)) | dict(hyper or {})
+    drawn = dict(draw_hyper(problem, rng))
+    unknown = sorted(set(hyper or {}) - set(drawn))
+    if unknown:
+        raise UsageError(f"(hyper) | found {', '.join(unknown)}; allowed: {', '.join(drawn)}")
+    truth = drawn | dict(hyper or {})
     world = draw_world(problem, truth, rng)
     table.loc[problem.reports.row, "value"] = world.value
     return SimulatedWorld(

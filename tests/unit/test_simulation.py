@@ -9,7 +9,7 @@ from support import varied_spec
 
 from flowcast.config import Sampler, Tails
 from flowcast.covariates import read_covariates
-from flowcast.errors import InputError
+from flowcast.errors import InputError, UsageError
 from flowcast.observations import read_observations
 from flowcast.simulation import SimulatedWorld, simulate_world, simulation_spec
 
@@ -153,3 +153,8 @@ def test_written_tables_are_read_back_by_the_contracts(
 def test_a_world_says_its_size(world: SimulatedWorld) -> None:
     n = len(world.observations)
     assert repr(world) == f"<flowcast.SimulatedWorld: 5 places x 3 periods, {n} reports>"
+
+
+def test_unknown_hyper_parameters_are_refused_by_name() -> None:
+    with pytest.raises(UsageError, match=r"found sd_coridor; allowed: .*sd_corridor"):
+        simulate_world(4, 2, hyper={"sd_coridor": 9.0})
