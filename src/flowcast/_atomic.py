@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-__all__ = ["atomic_folder", "partial_folders"]
+__all__ = ["atomic_file", "atomic_folder", "partial_folders"]
 
 PARTIAL = "partial"
 REPLACED = "replaced"
@@ -133,3 +133,26 @@ def _flush_one(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def atomic_file(target: Path) -> Iterator[Path]:
+    """Give a path to write to; the file takes the target's place when the block ends well.
+
+    Parameters
+    ----------
+    target
+        Where the file shall be. Its folder must be there. A file that stands there is replaced.
+
+    Yields
+    ------
+    pathlib.Path
+        The hidden file ``.<name>.partial-<random>`` beside the target.
+    """
+    partial = _sibling(Path(os.path.abspath(target)), PARTIAL)
+    try:
+        yield partial
+        _flush_one(partial)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -5,10 +5,11 @@ so that a file or a pipe gets text that stays readable in twenty years.
 """
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Column", "format_table", "say", "show_table"]
+__all__ = ["Column", "Progress", "format_table", "say", "show_table", "time_left"]
 
 GAP = "  "
 
@@ -32,6 +33,60 @@ class Column:
 def say(text: str = "") -> None:
     """Print a message to stderr."""
     print(text, file=sys.stderr, flush=True)
+
+
+def time_left(seconds: float) -> str:
+    """Return a time in words, no finer than it can be known.
+
+    Examples
+    --------
+    >>> time_left(7.2), time_left(95), time_left(4000)
+    ('7 s', '1 min 40 s', '1 h 7 min')
+    """
+    if seconds < 60.0:
+        return f"{max(seconds, 1.0):.0f} s"
+    if seconds < 3600.0:
+        minutes, rest = divmod(round(seconds / 10.0) * 10, 60)
+        return f"{minutes} min {rest} s"
+    return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
+
+
+class Progress:
+    """How far a long piece of work is, in lines on stderr: done, of how many, time left.
+
+    A line at most every few seconds, so that a log stays readable; nothing if not `shown`.
+    """
+
+    def __init__(self, *, shown: bool, every: float = 5.0) -> None:
+        self.shown = shown
+        self._every = every
+        self._what, self._total, self._first = "", 0, 0
+        self._since = self._last = 0.0
+
+    def say(self, text: str) -> None:
+        """Say something that is not a count."""
+        if self.shown:
+            say(text)
+
+    def start(self, what: str, total: int, done: int = 0) -> None:
+        """Begin a piece of work of `total` steps, `done` of which are there already."""
+        self._what, self._total, self._first = what, total, done
+        self._since = self._last = time.monotonic()
+
+    def update(self, done: int) -> None:
+        """Tell how many steps are done."""
+        now = time.monotonic()
+        if not self.shown or now - self._last < self._every or done <= self._first:
+            return
+        self._last = now
+        left = (now - self._since) / (done - self._first) * max(self._total - done, 0)
+        say(f"{self._what}: {done:,} of {self._total:,}, about {time_left(left)} left")
+
+    def stop(self) -> None:
+        """End the piece of work."""
+        if self.shown:
+            spent = time_left(time.monotonic() - self._since)
+            say(f"{self._what}: {self._total:,} done in {spent}")
 
 
 def show_table(title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:

@@ -182,11 +182,22 @@ class Measurement(_Frozen):
     """Median noise sd of reporters without an accuracy class, by side."""
     spread_sd_noise_reporter: PriorField = _prior("half_normal", 0.7)
     """Sd, on the log scale, of the noise sds of reporters without an accuracy class."""
+    sd_noise_total: PriorField = _prior("gamma", 2.0, 10.0)
+    """Noise sd of reports that are sums of cells, on the log scale. What a register misses or
+    counts by another definition is in its other effects, which its totals share."""
+    places_outside: Literal["refuse", "ignore"] = "refuse"
+    """Totals over places that are not all in the model (everywhere else in the world, a grouping
+    with other members): refuse them, or take the places of the model for all there are."""
 
 
 class Sampler(_Frozen):
     """How the posterior is sampled, and when it is believed."""
 
+    method: Literal["laplace", "nuts"] = "laplace"
+    """`laplace`: a normal around the mode, corrected by importance sampling; where the weights fail
+    the gate, NUTS follows. `nuts`: NUTS at once."""
+    importance_draws: int = Field(default=6000, ge=100)
+    """At most so many draws are weighed by `laplace`; it stops before if they suffice."""
     draws: int = Field(default=1000, ge=10)
     tune: int = Field(default=400, ge=10)
     chains: int = Field(default=2, ge=2)

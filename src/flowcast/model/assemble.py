@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowcast.model.kernel import collapsed_value_grad
+from flowcast.model.evaluation import evaluate, layout
 from flowcast.model.problem import Problem
 
 __all__ = [
@@ -139,31 +139,4 @@ def assemble(problem: Problem, hyper: Mapping[str, Any], sites: Sites, xp: Any =
             ]
         ),
         group_variance=series_sd(hyper, problem) ** 2,
-    )
-
-
-def layout(problem: Problem) -> dict[str, NDArray[Any]]:
-    """Return the kernel's inputs that do not depend on hyper-parameters or sites, in its order."""
-    blocks = problem.blocks
-    return {
-        "period": problem.reports.period,
-        "group": problem.group,
-        "start": blocks.start,
-        "design": blocks.design,
-        "design_start": blocks.design_start,
-        "cols": blocks.cols,
-        "cols_start": blocks.cols_start,
-    }
-
-
-def evaluate(problem: Problem, core: Core, innovation_weight: NDArray[np.float64]) -> Any:
-    """Run the kernel on NumPy inputs; see `kernel.collapsed_value_grad` for what comes back."""
-    return collapsed_value_grad(  # type: ignore[call-arg]
-        core.residual,
-        core.noise,
-        core.coef_variance,
-        core.scale,
-        core.group_variance,
-        *layout(problem).values(),
-        innovation_weight[problem.blocks.corridor],
     )

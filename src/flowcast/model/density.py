@@ -14,18 +14,19 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from flowcast.model.assemble import Sites, assemble, evaluate, report_sd
+from flowcast.model.assemble import Sites, assemble, report_sd
+from flowcast.model.evaluation import evaluate, solve
 from flowcast.model.hyper import HyperLayout, build_layout
 from flowcast.model.problem import Problem
 from flowcast.model.sites import initial_sites, update_sites
 
 __all__ = [
-    "Coordinates",
     "Density",
     "ModeResult",
-    "build_coordinates",
     "build_density",
+    "climb",
     "find_mode",
+    "is_gaussian",
     "mode_value_grad",
 ]
 
@@ -36,20 +37,31 @@ _MAX_ROUNDS = 30
 _SWEEPS = 4
 _TOLERANCE = 0.02
 _MAX_ITERATIONS = 200
-_FLOOR = 1e-3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Density:
-    """Log posterior density over unconstrained hyper-parameters, at given sites."""
+    """Log posterior density over unconstrained hyper-parameters, at given sites.
+
+    `threads` is the number of threads one evaluation is spread over; values do not depend on it.
+    """
 
     problem: Problem
     layout: HyperLayout
     sites: Sites
+    threads: int = 1
 
     def hyper(self, x: FloatArray) -> dict[str, Any]:
         """Return the hyper-parameters by name at an unconstrained point."""
         return self.layout.unpack(self.layout.constrain(x))
+
+    def value(self, x: FloatArray) -> float:
+        """Return the log density (up to a constant) at an unconstrained point (dim,)."""
+        values = self.layout.constrain(x)
+        core = assemble(self.problem, self.layout.unpack(values), self.sites)
+        weight = self.sites.innovation_weight
+        solution = solve(self.problem, core, weight, threads=self.threads)
+        return self.layout.log_prior(x, values)[0] + solution.value
 
     def value_grad(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Return log density (up to a constant) and gradient at an unconstrained point (dim,)."""
@@ -57,7 +69,7 @@ class Density:
         hyper = self.layout.unpack(values)
         prior, gradient = self.layout.log_prior(x, values)
         core = assemble(self.problem, hyper, self.sites)
-        out = evaluate(self.problem, core, self.sites.innovation_weight)
+        out = evaluate(self.problem, core, self.sites.innovation_weight, threads=self.threads)
         slopes = _chain(self.problem, hyper, self.sites, core.coef_variance, out)
         by_value = np.zeros_like(x)
         for name, slope in slopes.items():
@@ -99,9 +111,9 @@ def _chain(
     return {name: slope for name, slope in slopes.items() if name in hyper}
 
 
-def build_density(problem: Problem, sites: Sites | None = None) -> Density:
+def build_density(problem: Problem, sites: Sites | None = None, threads: int = 1) -> Density:
     """Return the density at the given sites, or at the starting ones."""
-    return Density(problem, build_layout(problem), sites or initial_sites(problem))
+    return Density(problem, build_layout(problem), sites or initial_sites(problem), threads)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +157,9 @@ def mode_value_grad(density: Density, x: FloatArray) -> tuple[float, FloatArray]
     return value, gradient
 
 
-def _climb(evaluate: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray) -> FloatArray:
+def climb(evaluate: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray) -> FloatArray:
+    """Return the maximum near x of a function that returns value and gradient, (dim,)."""
+
     def objective(at: FloatArray) -> tuple[float, FloatArray]:
         value, gradient = evaluate(at)
         return (-value, -gradient) if np.isfinite(value) else (1e100, np.zeros_like(at))
@@ -162,15 +176,28 @@ def _moved(old: Sites, new: Sites) -> float:
     return max(float(s.max(initial=0.0)) for s in shifts)
 
 
-def refit_sites(problem: Problem, hyper: Mapping[str, Any], sites: Sites) -> tuple[Sites, float]:
+def refit_sites(
+    problem: Problem, hyper: Mapping[str, Any], sites: Sites, threads: int = 1
+) -> tuple[Sites, float]:
     """Sweep the sites at fixed hyper-parameters; returns them and how far they moved."""
     new = sites
     for _ in range(_SWEEPS):
-        new = update_sites(problem, hyper, new)
+        new = update_sites(problem, hyper, new, threads)
     return new, _moved(sites, new)
 
 
-def find_mode(problem: Problem, progress: Progress = lambda text: None) -> ModeResult:
+def is_gaussian(problem: Problem) -> bool:
+    """Return whether nothing needs a stand-in: no Poisson counts, and normal tails."""
+    tails = problem.spec.tails
+    heavy = tails.reports is not None
+    heavy |= tails.innovations is not None and problem.parts.path
+    heavy |= tails.reporters is not None and problem.coefficients.n_unit > 0
+    return problem.spec.measurement.counts != "poisson" and not heavy
+
+
+def find_mode(
+    problem: Problem, progress: Progress = lambda text: None, threads: int = 1
+) -> ModeResult:
     """Find the posterior mode and the sites there, in turns until both stand still.
 
     Parameters
@@ -179,89 +206,21 @@ def find_mode(problem: Problem, progress: Progress = lambda text: None) -> ModeR
         What is fitted.
     progress
         Called with a line of text a round.
+    threads
+        Threads for one evaluation; the result does not depend on it.
     """
-    density = build_density(problem)
+    density = build_density(problem, threads=threads)
     x = density.layout.start
     for turn in range(1, _MAX_ROUNDS + 1):
-        new_x = _climb(partial(mode_value_grad, density), x)
-        sites, moved = refit_sites(problem, density.hyper(new_x), density.sites)
-        density = build_density(problem, sites)
+        new_x = climb(partial(mode_value_grad, density), x)
+        if is_gaussian(problem):
+            progress("mode found; nothing in this model needs a stand-in")
+            return ModeResult(new_x, density, turn, settled=True)
+        sites, moved = refit_sites(problem, density.hyper(new_x), density.sites, threads)
+        density = build_density(problem, sites, threads)
         step = float(np.abs(new_x - x).max())
         x = new_x
         progress(f"mode, round {turn}: moved by {max(moved, step):.3f}")
         if max(moved, step) < _TOLERANCE:
             return ModeResult(x, density, turn, settled=True)
     return ModeResult(x, density, _MAX_ROUNDS, settled=False)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Coordinates:
-    """Coordinates in which to sample: folded standard deviations, whitened by curvature.
-
-    On the log scale a standard deviation that the data cannot tell from zero has a long left tail.
-    So those with a half-normal or half-t prior are sampled as ``sd = hypot(u, 0.001)`` with u on
-    the whole line, where the density is smooth and nearly normal around zero; u and -u are the
-    same sd. Values below 0.001 (0.1 % on a flow) are not told apart.
-
-    Attributes
-    ----------
-    density
-        What is sampled.
-    folded
-        Positions of the folded standard deviations.
-    centre
-        Folded point that z = 0 stands for, (dim,).
-    root
-        u = centre + root @ z, (dim, dim).
-    """
-
-    density: Density
-    folded: NDArray[np.int64]
-    centre: FloatArray
-    root: FloatArray
-
-    def unconstrained(self, z: FloatArray) -> FloatArray:
-        """Return the unconstrained point of `Density`, (dim,)."""
-        return self._unfold(self.centre + self.root @ z)
-
-    def _unfold(self, u: FloatArray) -> FloatArray:
-        x = u.copy()
-        x[self.folded] = np.log(np.hypot(u[self.folded], _FLOOR))
-        return x
-
-    def value_grad(self, z: FloatArray) -> tuple[float, FloatArray]:
-        """Return log density and gradient in these coordinates."""
-        value, gradient = self.value_grad_folded(self.centre + self.root @ z)
-        return value, self.root.T @ gradient
-
-    def value_grad_folded(self, u: FloatArray) -> tuple[float, FloatArray]:
-        """Return log density and gradient by folded point."""
-        x = self._unfold(u)
-        value, gradient = self.density.value_grad(x)
-        where = self.folded
-        gradient[where] = (gradient[where] - 1.0) * u[where] * np.exp(-2.0 * x[where])
-        return value - float(x[where].sum()), gradient
-
-
-def build_coordinates(mode: ModeResult, step: float = 1e-3) -> Coordinates:
-    """Return sampling coordinates centred on the mode, one unit being about one posterior sd.
-
-    Directions with little or negative curvature get a spread of at most 2, roughly what the
-    priors allow.
-    """
-    density, n = mode.density, len(mode.x)
-    folded = np.array(
-        [k for s in ("half_normal", "half_t") for k in density.layout.shapes.get(s, ())],
-        dtype=np.int64,
-    )
-    u = mode.x.copy()
-    u[folded] = np.exp(u[folded])
-    plain = Coordinates(density, folded, u, np.eye(n))
-    hessian = np.empty((n, n))
-    for k in range(n):
-        nudge = np.zeros(n)
-        nudge[k] = step
-        above, below = plain.value_grad(nudge)[1], plain.value_grad(-nudge)[1]
-        hessian[k] = (below - above) / (2.0 * step)
-    values, vectors = np.linalg.eigh(0.5 * (hessian + hessian.T))
-    return Coordinates(density, folded, u, vectors / np.sqrt(np.maximum(values, 0.25)))

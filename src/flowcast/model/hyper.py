@@ -42,7 +42,10 @@ def scalar_priors(problem: Problem) -> dict[str, Prior]:
         "sd_innovation": parts.path,
         "ar_coefficient": parts.path,
     }
-    return {name: getattr(process, name) for name, on in switches.items() if on}
+    out = {name: getattr(process, name) for name, on in switches.items() if on}
+    if problem.totals is not None:
+        out["sd_noise_total"] = problem.spec.measurement.sd_noise_total
+    return out
 
 
 def vector_priors(problem: Problem) -> dict[str, tuple[str, tuple[str, ...], list[Prior]]]:

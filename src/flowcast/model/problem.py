@@ -3,18 +3,18 @@
 Everything that does not depend on a hyper-parameter is laid out here once.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from flowcast.config import ModelSpec
+from flowcast.model.compact import Compact, build_compact, compact_product
 from flowcast.model.grid import Grid
 from flowcast.model.process import CellCovariates
 from flowcast.model.reports import Reports
+from flowcast.model.totals_rows import Totals
 
 __all__ = ["Blocks", "Coefficients", "Parts", "Problem", "build_problem"]
 
@@ -83,14 +83,10 @@ class Coefficients:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Blocks:
-    """Each reported corridor's design, as the kernel wants it (see `kernel`)."""
+    """Each reported corridor, and where its reports begin, (reported corridor + 1,)."""
 
     corridor: IntArray
     start: IntArray
-    design: FloatArray
-    design_start: IntArray
-    cols: IntArray
-    cols_start: IntArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +95,10 @@ class Problem:
 
     Attributes
     ----------
+    compact
+        The design, what is constant over a corridor held once.
+    series_index
+        Index of each report into `series`.
     labels
         Dims of the vector hyper-parameters: ``share_class``, ``noise_class``, ``noise_reporter``.
     group
@@ -115,6 +115,8 @@ class Problem:
         Prior mean of each report through the coefficients.
     scale_group
         Reports of one corridor and series share a noise weight: its index.
+    totals
+        Reports that are sums of cells; None if there are none.
     """
 
     spec: ModelSpec
@@ -124,6 +126,8 @@ class Problem:
     parts: Parts
     coefficients: Coefficients
     blocks: Blocks
+    compact: Compact
+    series_index: IntArray
     labels: dict[str, tuple[str, ...]]
     group: IntArray
     group_side: IntArray
@@ -132,6 +136,7 @@ class Problem:
     share_index: IntArray
     prior_mean: FloatArray
     scale_group: IntArray
+    totals: Totals | None = None
 
     @property
     def n_scale_group(self) -> int:
@@ -155,8 +160,19 @@ def _find_parts(spec: ModelSpec, grid: Grid) -> Parts:
     )
 
 
+Seen = list[tuple[str, int]]
+
+
+def _seen(reports: Reports, totals: Totals | None) -> Seen:
+    """List the units and periods of all reports, those of sums among them."""
+    sources = [reports] if totals is None else [reports, totals.entries]
+    return sorted(
+        {pair for r in sources for pair in zip(r.unit, r.period.tolist(), strict=True)}
+    )
+
+
 def _coefficient_rows(
-    spec: ModelSpec, grid: Grid, reports: Reports, parts: Parts
+    spec: ModelSpec, grid: Grid, seen: Seen, parts: Parts
 ) -> list[tuple[str, str, float, float, int, str]]:
     """List name, group, prior mean, fixed sd, sd index and unit of every coefficient."""
     rows: list[tuple[str, str, float, float, int, str]] = []
@@ -169,12 +185,11 @@ def _coefficient_rows(
         rows += [(p, "origin", 0.0, 1.0, 1, "") for p in grid.places]
     if parts.destination:
         rows += [(p, "destination", 0.0, 1.0, 2, "") for p in grid.places]
-    units = sorted(set(reports.unit))
+    units = sorted({unit for unit, _ in seen})
     side = {u: SIDES.index(u.split(":")[0]) for u in units}
     if parts.reporter:
         rows += [(u, "reporter", 0.0, 1.0, 3 + side[u], f"reporter {u}") for u in units]
     if parts.reporter_period:
-        seen = sorted(set(zip(reports.unit, reports.period.tolist(), strict=True)))
         rows += [
             (f"{u}@{t}", "reporter_period", 0.0, 1.0, 5 + side[u], f"reporter_period {u}")
             for u, t in seen
@@ -182,11 +197,9 @@ def _coefficient_rows(
     return rows
 
 
-def _build_coefficients(
-    spec: ModelSpec, grid: Grid, reports: Reports, parts: Parts
-) -> Coefficients:
+def _build_coefficients(spec: ModelSpec, grid: Grid, seen: Seen, parts: Parts) -> Coefficients:
     name, group, mean, sd, index, unit = zip(
-        *_coefficient_rows(spec, grid, reports, parts), strict=True
+        *_coefficient_rows(spec, grid, seen, parts), strict=True
     )
     shared = {u: k for k, u in enumerate(sorted({u for u in unit if u}))}
     return Coefficients(
@@ -199,70 +212,36 @@ def _build_coefficients(
     )
 
 
-def _columns(
-    reports: Reports, grid: Grid, covariates: CellCovariates, coefficients: Coefficients
-) -> tuple[IntArray, FloatArray]:
-    """Return the coefficients of each report and their values, both (report, column)."""
-    where = {
-        (g, n): k
-        for k, (g, n) in enumerate(zip(coefficients.group, coefficients.name, strict=True))
-    }
-    n = reports.n
-    index = [np.full(n, where["intercept", "intercept"])]
-    value = [np.ones(n)]
-    for k, name in enumerate(covariates.names):
-        index.append(np.full(n, where["covariate", name]))
-        value.append(covariates.values[reports.corridor, reports.period, k])
-    keys: dict[str, Sequence[str] | NDArray[np.object_]] = {
-        "origin": grid.origin_code[reports.corridor],
-        "destination": grid.destination_code[reports.corridor],
-        "reporter": reports.unit,
-        "reporter_period": [f"{u}@{t}" for u, t in zip(reports.unit, reports.period, strict=True)],
-    }
-    for group, names in keys.items():
-        if group in set(coefficients.group):
-            index.append(np.array([where[group, k] for k in names], dtype=np.int64))
-            value.append(np.ones(n))
-    return np.column_stack(index).astype(np.int64), np.column_stack(value)
+Where = dict[tuple[str, str], int]
 
 
-def _build_blocks(corridor: IntArray, index: IntArray, value: FloatArray) -> Blocks:
-    """Gather each corridor's reports into a dense block over the coefficients they touch."""
+def _positions(coefficients: Coefficients) -> Where:
+    pairs = zip(coefficients.group, coefficients.name, strict=True)
+    return {(group, name): k for k, (group, name) in enumerate(pairs)}
+
+
+def _find_blocks(corridor: IntArray) -> Blocks:
     edges = np.flatnonzero(np.diff(corridor)) + 1
     start = np.concatenate([[0], edges, [len(corridor)]]).astype(np.int64)
-    designs, columns = [], []
-    for lo, hi in pairwise(start):
-        cols, local = np.unique(index[lo:hi], return_inverse=True)
-        block = np.zeros((hi - lo, len(cols)))
-        rows = np.arange(hi - lo)[:, None]
-        np.add.at(block, (rows, local.reshape(hi - lo, -1)), value[lo:hi])
-        designs.append(block.ravel())
-        columns.append(cols)
-
-    def bounds(parts: list[NDArray[np.float64]] | list[IntArray]) -> IntArray:
-        return np.concatenate([[0], np.cumsum([len(p) for p in parts])]).astype(np.int64)
-
-    return Blocks(
-        corridor[start[:-1]],
-        start,
-        np.concatenate(designs),
-        bounds(designs),
-        np.concatenate(columns).astype(np.int64),
-        bounds(columns),
-    )
+    return Blocks(corridor[start[:-1]], start)
 
 
-def _labels(reports: Reports) -> dict[str, tuple[str, ...]]:
+def _labels(reports: Reports, totals: Totals | None) -> dict[str, tuple[str, ...]]:
     graded = reports.graded
+    of_totals = set(totals.entries.share) if totals is not None else set()
     return {
-        "share_class": tuple(sorted(set(reports.share))),
+        "share_class": tuple(sorted({*reports.share, *of_totals})),
         "noise_class": tuple(sorted(set(reports.noise[graded]))),
         "noise_reporter": tuple(sorted(set(reports.noise[~graded]))),
     }
 
 
 def build_problem(
-    spec: ModelSpec, grid: Grid, reports: Reports, covariates: CellCovariates
+    spec: ModelSpec,
+    grid: Grid,
+    reports: Reports,
+    covariates: CellCovariates,
+    totals: Totals | None = None,
 ) -> Problem:
     """Lay the linear Gaussian core out as arrays.
 
@@ -270,15 +249,22 @@ def build_problem(
     ----------
     spec, grid, reports, covariates
         The model, its cells, the reports to fit (sorted by corridor), and the covariates.
+    totals
+        Reports of sums, if there are any: their reporters and classes are part of the model too.
     """
     parts = _find_parts(spec, grid)
-    coefficients = _build_coefficients(spec, grid, reports, parts)
-    index, value = _columns(reports, grid, covariates, coefficients)
-    labels = _labels(reports)
+    coefficients = _build_coefficients(spec, grid, _seen(reports, totals), parts)
+    where = _positions(coefficients)
+    labels = _labels(reports, totals)
     series = tuple(sorted(set(reports.series)))
-    group = pd.Index(series).get_indexer(pd.Index(reports.series)).astype(np.int64)
+    series_index = pd.Index(series).get_indexer(pd.Index(reports.series)).astype(np.int64)
+    blocks = _find_blocks(reports.corridor)
+    compact = build_compact(grid, reports, covariates, where, blocks.start, series_index)
+    prior_mean = compact_product(
+        compact, blocks.start, coefficients.mean, 0, len(blocks.corridor)
+    )
     noise = pd.Index([*labels["noise_class"], *labels["noise_reporter"]])
-    pairs = reports.corridor * len(series) + group
+    pairs = reports.corridor * len(series) + series_index
     return Problem(
         spec=spec,
         grid=grid,
@@ -286,17 +272,20 @@ def build_problem(
         covariates=covariates,
         parts=parts,
         coefficients=coefficients,
-        blocks=_build_blocks(reports.corridor, index, value),
+        blocks=blocks,
+        compact=compact,
+        series_index=series_index,
         labels=labels,
-        group=group if parts.series else np.full(reports.n, -1, dtype=np.int64),
+        group=series_index if parts.series else np.full(reports.n, -1, dtype=np.int64),
         group_side=np.array([SIDES.index(s.split(":")[0]) for s in series], dtype=np.int64),
         series=series,
         noise_index=noise.get_indexer(pd.Index(reports.noise)).astype(np.int64),
         share_index=pd.Index(labels["share_class"])
         .get_indexer(pd.Index(reports.share))
         .astype(np.int64),
-        prior_mean=(value * coefficients.mean[index]).sum(axis=1),
+        prior_mean=prior_mean,
         scale_group=np.unique(pairs, return_inverse=True)[1].astype(np.int64),
+        totals=totals,
     )
 
 

@@ -12,9 +12,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
-from flowcast.model.assemble import Core, Sites, assemble, evaluate
+from flowcast.model.assemble import Core, Sites, assemble
+from flowcast.model.evaluation import evaluate
 from flowcast.model.problem import Problem
 
 __all__ = ["initial_sites", "update_sites"]
@@ -65,6 +67,41 @@ def _cavity(core: Core, sites: Sites, out: Any) -> _Cavity:
     )
 
 
+@njit(cache=True, nogil=True, error_model="numpy")
+def _tilt(
+    value: FloatArray, mean: FloatArray, variance: FloatArray, nodes: FloatArray,
+    log_weights: FloatArray, out: FloatArray, spread: FloatArray,
+) -> None:  # fmt: skip
+    at, weight = np.empty(len(nodes)), np.empty(len(nodes))
+    for k in range(len(value)):
+        z, m, precision = value[k], mean[k], 1.0 / variance[k]
+        x = np.log(z + 0.5) if z > 0.0 else min(m, 0.0)
+        for _ in range(_NEWTON_STEPS):
+            rate = np.exp(x)
+            step = (z - rate - (x - m) * precision) / (rate + precision)
+            step = min(max(step, -2.0), 2.0)
+            x += step
+            if abs(step) < 1e-12:
+                break
+        width = _WIDEN / np.sqrt(np.exp(x) + precision)
+        highest = -np.inf
+        for j in range(len(nodes)):
+            at[j] = x + width * nodes[j]
+            weight[j] = z * at[j] - np.exp(at[j]) + log_weights[j]
+            weight[j] -= 0.5 * precision * (at[j] - m) ** 2
+            highest = max(highest, weight[j])
+        total, first = 0.0, 0.0
+        for j in range(len(nodes)):
+            weight[j] = np.exp(weight[j] - highest)
+            total += weight[j]
+            first += weight[j] * at[j]
+        first /= total
+        second = 0.0
+        for j in range(len(nodes)):
+            second += weight[j] * (at[j] - first) ** 2
+        out[k], spread[k] = first, second / total
+
+
 def tilted_moments(
     value: FloatArray, mean: FloatArray, variance: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -75,18 +112,9 @@ def tilted_moments(
     value, mean, variance
         Counts, and the normal's mean and variance, all (report,).
     """
-    x = np.where(value > 0, np.log(value + 0.5), np.minimum(mean, 0.0))
-    for _ in range(_NEWTON_STEPS):
-        slope = value - np.exp(x) - (x - mean) / variance
-        x = x + np.clip(slope / (np.exp(x) + 1.0 / variance), -2.0, 2.0)
-    width = _WIDEN / np.sqrt(np.exp(x) + 1.0 / variance)
-    at = x[:, None] + width[:, None] * _NODES
-    log_weight = value[:, None] * at - np.exp(at) + _LOG_WEIGHTS
-    log_weight -= (at - mean[:, None]) ** 2 / (2.0 * variance[:, None])
-    weight = np.exp(log_weight - log_weight.max(axis=1, keepdims=True))
-    weight /= weight.sum(axis=1, keepdims=True)
-    first = (weight * at).sum(axis=1)
-    return first, (weight * (at - first[:, None]) ** 2).sum(axis=1)
+    first, second = np.empty(len(value)), np.empty(len(value))
+    _tilt(value, mean, variance, _NODES, _LOG_WEIGHTS, first, second)
+    return first, second
 
 
 def _count_sites(problem: Problem, sites: Sites, cavity: _Cavity) -> Sites:
@@ -131,7 +159,9 @@ def _unit_weights(problem: Problem, core: Core, sites: Sites, out: Any, nu: floa
     return np.asarray((nu + np.bincount(unit[inside], minlength=n)) / (nu + total))
 
 
-def update_sites(problem: Problem, hyper: Mapping[str, Any], sites: Sites) -> Sites:
+def update_sites(
+    problem: Problem, hyper: Mapping[str, Any], sites: Sites, threads: int = 1
+) -> Sites:
     """Improve all stand-ins once at the given hyper-parameters.
 
     Parameters
@@ -142,9 +172,11 @@ def update_sites(problem: Problem, hyper: Mapping[str, Any], sites: Sites) -> Si
         Hyper-parameters by name.
     sites
         The stand-ins so far.
+    threads
+        Threads for the likelihood; the result does not depend on it.
     """
     core = assemble(problem, hyper, sites)
-    out = evaluate(problem, core, sites.innovation_weight)
+    out = evaluate(problem, core, sites.innovation_weight, threads=threads)
     cavity = _cavity(core, sites, out)
     tails, new = problem.spec.tails, sites
     if problem.spec.measurement.counts == "poisson":
