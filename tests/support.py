@@ -1,6 +1,8 @@
 """What several tests build on: small posteriors made from known numbers, never sampled."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -230,6 +232,57 @@ def _info(seed: int) -> dict[str, Any]:
     }
 
 
+def single_precision(posterior: Posterior) -> Posterior:
+    """Return the posterior with latent flows as a fit gives them: float32."""
+    groups = {name: node.to_dataset() for name, node in posterior.tree.children.items()}
+    latent = groups["latent"]
+    groups["latent"] = latent.assign(log_flow=latent["log_flow"].astype("float32"))
+    return replace(posterior, tree=xr.DataTree.from_dict(groups))
+
+
+def stored_posterior(
+    posterior: Posterior, folder: Path, *, block_corridors: int | None = None
+) -> Posterior:
+    """Return the same posterior with its latent flows in a store, as that of a large problem.
+
+    Parameters
+    ----------
+    posterior
+        With draws in memory.
+    folder
+        Of the store.
+    block_corridors
+        As for `write_latent`.
+    """
+    from flowcast.latent_store import open_latent, write_latent
+    from flowcast.model.grid import Grid
+
+    latent = posterior.tree["latent"].to_dataset()
+    values = latent["log_flow"].values
+    origin, destination = (latent[side].values.astype(str) for side in ("origin", "destination"))
+    places = sorted({*origin, *destination})
+    grid = Grid(
+        tuple(places),
+        np.searchsorted(places, origin),
+        np.searchsorted(places, destination),
+        pd.DatetimeIndex(latent["period_start"].values),
+        pd.DatetimeIndex(latent["period_end"].values),
+        np.isfinite(values[0, 0]),
+    )
+    flat = values.reshape(-1, *values.shape[2:])
+    write_latent(
+        folder,
+        grid,
+        *values.shape[:2],
+        lambda sample, some: flat[sample, some],
+        hyper_draw=latent["hyper_draw"].values,
+        block_corridors=block_corridors,
+    )
+    groups = {name: node.to_dataset() for name, node in posterior.tree.children.items()}
+    groups["latent"] = open_latent(folder)
+    return replace(posterior, tree=xr.DataTree.from_dict(groups))
+
+
 def laplace_posterior(
     problem: "Problem",
     *,
@@ -259,7 +312,8 @@ def laplace_posterior(
         Fields laid over the defaults.
     """
     # Imported here: the compiled kernel takes a second, and most tests do without it.
-    from flowcast.model.density import build_coordinates, find_mode
+    from flowcast.model.coordinates import build_coordinates
+    from flowcast.model.density import find_mode
     from flowcast.model.hyper import draw_hyper
     from flowcast.model.latent import draw_latent
     from flowcast.trees import build_tree, hyper_dataset
@@ -302,6 +356,86 @@ def laplace_posterior(
         diagnostics=_diagnostics(means.expand_dims(("chain", "draw"))),
         info={**_info(seed), **(info or {})},
     )
+
+
+def kernel_inputs(
+    seed: int = 0, *, n_period: int = 5, owned: bool = False, n_tv: int = 2
+) -> dict[str, NDArray[Any]]:
+    """Return random inputs of the collapsed likelihood, in the order of its arguments.
+
+    Five corridors with one to nine reports by up to three series, several in a period here and none
+    there; two coefficients that are constant over a corridor, reporters' coefficients where there
+    are any, time-varying covariates and, if `owned`, a coefficient for every period and series.
+    """
+    rng = np.random.default_rng(seed)
+    slots, sizes = np.array([2, 1, 3, 1, 2]), np.array([3, 1, 9, 2, 4])
+    cells = [_reported(rng, n, k, n_period) for n, k in zip(sizes, slots, strict=True)]
+    start = np.concatenate([[0], np.cumsum([len(c) for c in cells])])
+    period, slot = np.concatenate(cells).T
+    n, table = int(start[-1]), np.zeros((5, 3), dtype=np.int64)
+    for c, k in enumerate(slots):
+        table[c, :k] = rng.choice(4, k, replace=False)
+    slot_col = np.where(rng.random((5, 3)) < 0.8, 5 + table, -1)
+    own = np.zeros(0, dtype=np.int64)
+    if owned:
+        corridor = np.repeat(np.arange(5), np.diff(start))
+        own = 9 + n_tv + table[corridor, slot] * n_period + period
+    return {
+        "residual": rng.normal(size=n),
+        "noise": rng.uniform(0.1, 0.5, n),
+        "coef_variance": rng.uniform(0.2, 2.0, 9 + n_tv + 4 * n_period * owned),
+        "scale": np.array([0.4, 0.2, 0.7]),
+        "group_variance": rng.uniform(0.1, 0.4, 4),
+        "period": period.astype(np.int64),
+        "slot": slot.astype(np.int64),
+        "start": start.astype(np.int64),
+        "tv": rng.normal(size=(n, n_tv)),
+        "constant": rng.normal(size=(5, 3)),
+        "constant_col": np.column_stack([np.zeros(5), [1, 2, 1, 3, 4], [2, 3, 4, 1, 2]]).astype(
+            int
+        ),
+        "series": table,
+        "slot_col": slot_col,
+        "n_slot": slots,
+        "tv_col": 9 + np.arange(n_tv),
+        "own_col": own,
+        "innovation_weight": rng.uniform(0.3, 2.0, 5),
+    }
+
+
+def _reported(rng: np.random.Generator, n: int, n_slot: int, n_period: int) -> NDArray[np.int64]:
+    """Return n different cells (period, slot), sorted; every slot occurs if it can."""
+    every = [(t, s) for t in range(n_period) for s in range(n_slot)]
+    chosen = rng.choice(len(every), min(n, len(every)), replace=False)
+    return np.array(sorted(every[k] for k in chosen))
+
+
+def kernel_dense(
+    given: Mapping[str, NDArray[Any]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return design, covariance given the coefficients, and coefficients' prior covariance."""
+    start, n = given["start"], len(given["residual"])
+    corridor = np.repeat(np.arange(len(start) - 1), np.diff(start))
+    design = np.zeros((n, len(given["coef_variance"])))
+    for k in range(n):
+        c = corridor[k]
+        for value, col in zip(given["constant"][c], given["constant_col"][c], strict=True):
+            design[k, col] += value
+        if given["slot_col"][c, given["slot"][k]] >= 0:
+            design[k, given["slot_col"][c, given["slot"][k]]] += 1.0
+        for value, col in zip(given["tv"][k], given["tv_col"], strict=True):
+            design[k, col] += value
+        if len(given["own_col"]):
+            design[k, given["own_col"][k]] += 1.0
+    series = given["series"][corridor, given["slot"]]
+    same = corridor[:, None] == corridor
+    gap = np.abs(given["period"][:, None] - given["period"])
+    effect, innovation, phi = given["scale"]
+    stationary = innovation / given["innovation_weight"][corridor] / (1 - phi**2)
+    shared = same & (series[:, None] == series)
+    covariance = same * (effect + stationary[:, None] * phi**gap)
+    covariance = covariance + shared * given["group_variance"][series][:, None]
+    return design, covariance + np.diag(given["noise"]), np.diag(given["coef_variance"])
 
 
 def dense_design(problem: "Problem") -> NDArray[np.float64]:

@@ -10,8 +10,14 @@ from typing import Annotated
 import typer
 
 from flowcast import __version__
-from flowcast._command import Commands, not_lost, parse_groups, parse_settings
-from flowcast._outcome import emit_table, end_at_gate, read_estimates, show_checked
+from flowcast._command import Commands, all_faults, not_lost, parse_groups, parse_settings
+from flowcast._outcome import (
+    emit_table,
+    end_at_gate,
+    end_at_scorecard,
+    read_estimates,
+    show_checked,
+)
 from flowcast._terminal import say
 
 __all__ = ["app", "main"]
@@ -35,6 +41,26 @@ Reports = Annotated[
     list[Path] | None,
     typer.Option(
         "--observations", metavar="F", help="Reports to use instead of the model's; repeatable."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's YAML file or folder, or an embedded model such as europe_2024.",
+        show_default=False,
+    ),
+]
+Places = Annotated[
+    Path | None, typer.Option(metavar="F", help="Covariates of places, instead of the model's.")
+]
+Corridors = Annotated[
+    Path | None, typer.Option(metavar="F", help="Covariates of corridors, instead of the model's.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
@@ -94,22 +120,10 @@ def check(
 
 @app.command()
 def estimate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A model's YAML file or folder, or an embedded model such as europe_2024.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     observations: Reports = None,
-    places: Annotated[
-        Path | None, typer.Option(metavar="F", help="Covariates of places, instead of the model's.")
-    ] = None,
-    corridors: Annotated[
-        Path | None,
-        typer.Option(metavar="F", help="Covariates of corridors, instead of the model's."),
-    ] = None,
+    places: Places = None,
+    corridors: Corridors = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="RUN", help="Run folder.", show_default="runs/<model name>"),
@@ -118,29 +132,27 @@ def estimate(
     tune: Annotated[int | None, typer.Option(metavar="N", help="Warm-up steps per chain.")] = None,
     chains: Annotated[int | None, typer.Option(metavar="N", help="Chains, at least 2.")] = None,
     seed: Annotated[int | None, typer.Option(metavar="N", help="Seed of all randomness.")] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
-        ),
-    ] = None,
+    settings: Settings = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a finished run.")] = False,
     quiet: Quiet = False,
 ) -> None:
-    """Estimate flows from reports, and write a run folder."""
-    from contextlib import redirect_stdout
+    """Estimate flows from reports, and write a run folder.
 
-    from flowcast.checking import check_inputs
+    If it is interrupted or killed, the same command goes on where it was.
+    """
+    from contextlib import redirect_stdout
+    from shutil import rmtree
+
     from flowcast.config import read_model
-    from flowcast.errors import InputError
     from flowcast.inference import estimate as fit
     from flowcast.persistence import require_free, write_run
+    from flowcast.posterior import describe_inference
 
     overrides = parse_settings(settings or [])
-    files = observations or []
-    try:
+    with all_faults(model, overrides, observations or [], places, corridors):
         folder = out or Path("runs") / read_model(model, overrides).name
         require_free(folder, force=force)
+        work = folder.with_name(f".{folder.name}.work")
         with not_lost(), redirect_stdout(sys.stderr):
             posterior = fit(
                 model,
@@ -153,15 +165,12 @@ def estimate(
                 seed=seed,
                 overrides=overrides,
                 progress=not quiet,
+                checkpoint=work,
             )
-    except InputError as error:
-        told = check_inputs(
-            model, overrides, observations=files, places=places, corridors=corridors
-        )
-        faults = [*(fault for checked in told for fault in checked.faults), *error.faults]
-        raise InputError(dict.fromkeys(faults)) from None
     write_run(posterior, folder, force=force)
+    rmtree(work, ignore_errors=True)
     if not quiet:
+        say(f"Inference: {describe_inference(posterior.info['method'], posterior.gate.passed)}")
         say(f"Convergence gate {posterior.gate}")
         say(f"Written: {folder}")
     end_at_gate(posterior, folder)
@@ -236,6 +245,80 @@ def predict(
     posterior = read_run(run)
     reports = read_observations(observations, declared_places=place_codes(posterior))
     emit_table(predict_reports(posterior, reports, seed=seed), None, out)
+
+
+@app.command()
+def validate(
+    model: Model,
+    scheme: Annotated[
+        str,
+        typer.Option(
+            metavar="S",
+            help="What is held out together: random (single figures), reporters or corridors.",
+            show_default=False,
+        ),
+    ],
+    observations: Reports = None,
+    places: Places = None,
+    corridors: Corridors = None,
+    folds: Annotated[int, typer.Option(metavar="N", help="Parts, each held out once.")] = 5,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 1,
+    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786."),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", help="Processes on this machine.", show_default="its cores"),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Folder where finished folds are kept, and taken up again.",
+            show_default="a hidden one in runs, removed at the end",
+        ),
+    ] = None,
+    settings: Settings = None,
+    quiet: Quiet = False,
+) -> None:
+    """Fit without some reports, predict them, and score the predictions.
+
+    If it is interrupted or killed, the same command computes only what is missing.
+    """
+    from contextlib import redirect_stdout
+    from shutil import rmtree
+
+    from flowcast.config import read_model
+    from flowcast.tables import check_target
+    from flowcast.validation import cross_validate
+
+    overrides = parse_settings(settings or [])
+    if out is not None:
+        check_target(out)
+    with all_faults(model, overrides, observations or [], places, corridors):
+        name = read_model(model, overrides).name
+        work = resume or Path("runs") / f".{name}.{scheme}.folds"
+        with not_lost(), redirect_stdout(sys.stderr):
+            scorecard = cross_validate(
+                model,
+                observations,
+                places,
+                corridors,
+                scheme=scheme,  # type: ignore[arg-type]  # refuses others, with a hint
+                folds=folds,
+                seed=seed,
+                scheduler=scheduler,
+                workers=workers,
+                folder=work,
+                overrides=overrides,
+                progress=not quiet,
+            )
+    emit_table(scorecard, None, out)
+    if resume is None:
+        rmtree(work, ignore_errors=True)
+    end_at_scorecard(scorecard)
 
 
 @app.command()

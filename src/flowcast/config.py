@@ -205,6 +205,9 @@ class Sampler(_Frozen):
     target_accept: float = Field(default=0.8, gt=0.5, lt=1.0)
     kept_draws: int = Field(default=1000, ge=10)
     """Draws of the latent flows kept over all chains, evenly spaced."""
+    sweeps: int = Field(default=3, ge=0)
+    """Sweeps of a Markov chain on the exact model (Poisson counts, random weights) that every kept
+    draw takes; 0 keeps the draws of the approximation."""
     max_rhat: float = Field(default=1.01, gt=1.0)
     min_ess: float = Field(default=400.0, gt=0.0)
 

@@ -2,14 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 import pandas as pd
 import xarray as xr
 
 from flowcast.config import ModelSpec
 
-__all__ = ["GateResult", "Posterior"]
+__all__ = ["GateResult", "Posterior", "describe_inference"]
+
+METHODS: Final = {
+    "nuts": "NUTS",
+    "laplace": "Laplace approximation and Pareto-smoothed importance sampling",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,11 +25,13 @@ class GateResult:
     ----------
     passed
         True if R-hat, bulk and tail effective sample sizes are all within bounds and no transition
-        diverged.
+        diverged; of importance weights, if the shape of their tail and their effective sample sizes
+        are.
     failures
         One sentence for each thing that failed.
     worst
-        `max_rhat`, `min_ess_bulk`, `min_ess_tail`, `divergences`.
+        `max_rhat`, `min_ess_bulk`, `min_ess_tail`, `divergences` of chains; `pareto_k`,
+        `importance_ess`, `min_ess_bulk` of importance weights.
     """
 
     passed: bool
@@ -32,13 +39,15 @@ class GateResult:
     worst: Mapping[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        w = self.worst
-        text = (
-            f"R-hat at most {w.get('max_rhat', float('nan')):.3f}, bulk ESS at least "
-            f"{w.get('min_ess_bulk', float('nan')):.0f}, tail ESS at least "
-            f"{w.get('min_ess_tail', float('nan')):.0f}, "
-            f"{w.get('divergences', 0):.0f} divergences"
-        )
+        wording = {
+            "max_rhat": "R-hat at most {:.3f}",
+            "pareto_k": "Pareto k-hat {:.2f}",
+            "importance_ess": "importance ESS {:.0f}",
+            "min_ess_bulk": "bulk ESS at least {:.0f}",
+            "min_ess_tail": "tail ESS at least {:.0f}",
+            "divergences": "{:.0f} divergences",
+        }
+        text = ", ".join(t.format(self.worst[k]) for k, t in wording.items() if k in self.worst)
         return f"{'passed' if self.passed else 'NOT PASSED'}: {text}"
 
 
@@ -111,3 +120,24 @@ class Posterior:
         return f"<p><b>Posterior</b> of {self.spec.name}. Gate {self.gate}</p>" + worst.to_html(
             index=False, float_format=lambda x: f"{x:.3g}"
         )
+
+
+def describe_inference(method: str | None, exact: bool | None) -> str:
+    """Return in words how the hyper-parameters were inferred; nothing if that is unknown.
+
+    Parameters
+    ----------
+    method
+        ``"nuts"`` or ``"laplace"``.
+    exact
+        Whether the draws are of the posterior itself, up to Monte Carlo error.
+
+    Examples
+    --------
+    >>> describe_inference("nuts", True)
+    'hyper-parameters by NUTS, exact up to Monte Carlo error'
+    """
+    if method is None:
+        return ""
+    how = {True: ", exact up to Monte Carlo error", False: ", approximate", None: ""}[exact]
+    return f"hyper-parameters by {METHODS.get(method, method)}{how}"

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from numpy.typing import NDArray
 from scipy.stats import multivariate_normal
+from support import kernel_dense, kernel_inputs
 
 from flowcast.config import ModelSpec, apply_overrides, dump_model
 from flowcast.model.kernel import collapsed_value_grad
@@ -80,49 +81,23 @@ def test_counting_pulls_the_mean_towards_the_count_and_never_widens(
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 2**32 - 1), st.integers(1, 5), st.integers(1, 4), st.booleans())
-def test_the_collapsed_likelihood_is_a_normal_density_and_forgets_the_order_of_corridors(
-    seed: int, n_corridor: int, n_coef: int, grouped: bool
+@given(st.integers(0, 2**32 - 1), st.permutations(range(5)), st.booleans(), st.integers(1, 8))
+def test_the_collapsed_likelihood_forgets_the_order_of_corridors(
+    seed: int, order: list[int], owned: bool, n_period: int
 ) -> None:
-    rng = np.random.default_rng(seed)
-    blocks = []
-    for _ in range(n_corridor):
-        n = int(rng.integers(1, 4))
-        group = rng.integers(-1, 2, n) if grouped else np.full(n, -1)
-        blocks.append((rng.normal(size=(n, n_coef)), rng.normal(size=n), rng.uniform(0.1, 1, n),
-                       rng.integers(0, 3, n), group, rng.uniform(0.5, 2.0)))  # fmt: skip
-    coef, scale, series = (
-        rng.uniform(0.2, 2, n_coef),
-        np.array([0.5, 0.3, 0.4]),
-        np.array([0.2, 0.1]),
+    given = kernel_inputs(seed, owned=owned, n_period=n_period)
+    start = given["start"]
+    rows = np.concatenate([np.arange(start[c], start[c + 1]) for c in order])
+    by_report = ("residual", "noise", "period", "slot", "tv")
+    by_corridor = ("constant", "constant_col", "series", "slot_col", "n_slot", "innovation_weight")
+    turned = (
+        given | {k: given[k][rows] for k in by_report} | {k: given[k][order] for k in by_corridor}
     )
-
-    def value(order: list[int]) -> float:
-        chosen = [blocks[k] for k in order]
-        starts = np.concatenate([[0], np.cumsum([len(b[1]) for b in chosen])])
-        at = np.concatenate([[0], np.cumsum([b[0].size for b in chosen])])
-        each = np.tile(np.arange(n_coef), n_corridor)
-        out = collapsed_value_grad(
-            np.concatenate([b[1] for b in chosen]), np.concatenate([b[2] for b in chosen]),
-            coef, scale, series,
-            np.concatenate([b[3] for b in chosen]), np.concatenate([b[4] for b in chosen]),
-            starts, np.concatenate([b[0].ravel() for b in chosen]), at,
-            each, n_coef * np.arange(n_corridor + 1), np.array([b[5] for b in chosen]),
-        )  # fmt: skip
-        return float(out[0])
-
-    design = np.concatenate([b[0] for b in blocks])
-    total = (design * coef) @ design.T
-    lo = 0
-    for x, _, noise, period, group, weight in blocks:
-        own = slice(lo, lo + len(x))
-        gap = np.abs(period[:, None] - period)
-        block = scale[0] + scale[1] / weight / (1 - scale[2] ** 2) * scale[2] ** gap
-        same = (group[:, None] == group) & (group >= 0)
-        total[own, own] += block + same * series[np.maximum(group, 0)] + np.diag(noise)
-        lo += len(x)
-    residual = np.concatenate([b[1] for b in blocks])
-    wanted = multivariate_normal(np.zeros(len(total)), total).logpdf(residual)
-    forward = list(range(n_corridor))
-    np.testing.assert_allclose(value(forward), wanted, rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(value(forward[::-1]), wanted, rtol=1e-9, atol=1e-9)
+    turned["own_col"] = given["own_col"][rows] if owned else given["own_col"]
+    turned["start"] = np.concatenate([[0], np.cumsum(np.diff(start)[order])])
+    design, covariance, prior = kernel_dense(given)
+    total = covariance + design @ prior @ design.T
+    wanted = multivariate_normal(np.zeros(len(total)), total).logpdf(given["residual"])
+    for one in (given, turned):
+        found = collapsed_value_grad(*one.values())
+        np.testing.assert_allclose(found[0], wanted, rtol=1e-9, atol=1e-9)

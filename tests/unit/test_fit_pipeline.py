@@ -17,35 +17,41 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 
-from flowcast import inference
 from flowcast.config import ModelSpec, Sampler
-from flowcast.inference import estimate, fit_problem
+from flowcast.inference import estimate, fit, fit_problem, recover
 from flowcast.model.problem import Problem
 from flowcast.observations import observations_from_frame
 from flowcast.posterior import Posterior
 from flowcast.simulation import SimulatedWorld, simulate_world, simulation_spec
 
-SAMPLER = Sampler(draws=60, tune=20, chains=2, seed=3, kept_draws=20, min_ess=30, max_rhat=1.3)
+SAMPLER = Sampler(
+    method="nuts", draws=60, tune=20, chains=2, seed=3, kept_draws=20, min_ess=30, max_rhat=1.3,
+    sweeps=0,
+)  # fmt: skip
 # Ten of sixty draws of each chain, evenly spaced, both ends included: 59/9 apart, rounded.
 KEPT = [0, 7, 13, 20, 26, 33, 39, 46, 52, 59]
 
 
 class StandardNormal:
-    """Stands in for `nutpie.sample`: independent standard normals, and what it was asked for."""
+    """Stands in for `nutpie.sample`: independent standard normals, and what it was asked for.
+
+    It is called once a chain, with a seed that tells the chains apart.
+    """
 
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
+        self.calls: list[int] = []
         self.change: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda z: z
-        self.diverging: tuple[tuple[int, int], ...] = ()
+        self.diverging: tuple[int, ...] = ()
 
     def __call__(self, compiled: object, **asked: Any) -> xr.DataTree:  # noqa: ANN401
         self.asked = asked
+        self.calls.append(asked["seed"])
         rng = np.random.default_rng(asked["seed"])
         shape = (asked["chains"], asked["draws"], len(asked["init_mean"]))
         z = self.change(rng.standard_normal(shape))
         diverging = np.zeros(z.shape[:2], dtype=bool)
-        for at in self.diverging:
-            diverging[at] = True
+        diverging[0, list(self.diverging)] = True
         sample = ("chain", "draw")
         stats = {"diverging": (sample, diverging), "energy": (sample, z.sum(axis=-1))}
         stats["unwanted"] = (sample, z[..., 0])
@@ -67,8 +73,8 @@ def nuts(monkeypatch: pytest.MonkeyPatch) -> StandardNormal:
 @pytest.fixture
 def little_prior(monkeypatch: pytest.MonkeyPatch) -> None:
     """Draw little from the prior, which takes most of the time where nothing is sampled."""
-    monkeypatch.setattr(inference, "N_PRIOR_DRAWS", 4)
-    monkeypatch.setattr(inference, "N_PRIOR_PREDICTIVE", 2)
+    monkeypatch.setattr(fit, "N_PRIOR_DRAWS", 4)
+    monkeypatch.setattr(fit, "N_PRIOR_PREDICTIVE", 2)
 
 
 @pytest.fixture(scope="module")
@@ -174,15 +180,18 @@ def test_flows_are_drawn_from_the_hyper_parameters_they_point_to(
 ) -> None:
     """The simulation is replaced by one that writes down whose parameters it was given."""
 
-    def write_down(
-        problem: Problem, hyper: dict[str, Any], *_: object
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        shape = (problem.grid.n_corridor, problem.grid.n_period)
-        return np.full(shape, hyper["sd_corridor"]), np.full(
-            problem.coefficients.n, hyper["sd_origin"]
-        )
+    def note_origin(problem: Problem, hyper: dict[str, Any], *_: object) -> NDArray[np.float64]:
+        return np.full(problem.coefficients.n, hyper["sd_origin"])
 
-    monkeypatch.setattr(inference, "draw_latent", write_down)
+    def note_corridor(
+        problem: Problem, hyper: dict[str, Any], sites: object, coefficient: object,
+        corridors: slice, rng: object,
+    ) -> NDArray[np.float64]:  # fmt: skip
+        n = len(range(*corridors.indices(problem.grid.n_corridor)))
+        return np.full((n, problem.grid.n_period), hyper["sd_corridor"])
+
+    monkeypatch.setattr(recover, "draw_coefficients", note_origin)
+    monkeypatch.setattr(recover, "draw_cells", note_corridor)
     tree, *_ = fit_problem(problem, prior=False)
     for group, name, parameter in (
         ("latent", "log_flow", "sd_corridor"),
@@ -200,8 +209,9 @@ def test_flows_are_drawn_from_the_hyper_parameters_they_point_to(
 
 def test_the_sampler_gets_the_settings_of_the_model(nuts: StandardNormal, problem: Problem) -> None:
     fit_problem(problem, prior=False)
-    expected = {"draws": 60, "tune": 20, "chains": 2, "seed": 3, "target_accept": 0.8, "cores": 2}
+    expected = {"draws": 60, "tune": 20, "chains": 1, "target_accept": 0.8, "cores": 1}
     assert {name: nuts.asked[name] for name in expected} == expected
+    assert len(set(nuts.calls)) == len(nuts.calls) == 2
     assert nuts.asked["progress_bar"] is False
     assert nuts.asked["save_warmup"] is False
     assert (nuts.asked["init_mean"] == 0.0).all()
@@ -220,8 +230,7 @@ def test_settings_of_the_call_are_laid_over_those_of_the_model(
         seed=9,
         overrides={"process.sd_origin": {"half_normal": 2}},
     )
-    asked = {name: nuts.asked[name] for name in ("draws", "tune", "chains", "seed")}
-    assert asked == {"draws": 40, "tune": 11, "chains": 3, "seed": 9}
+    assert (nuts.asked["draws"], nuts.asked["tune"], len(set(nuts.calls))) == (40, 11, 3)
     sampler = posterior.spec.sampler
     assert (sampler.draws, sampler.tune, sampler.chains, sampler.seed) == (40, 11, 3, 9)
     assert str(posterior.spec.process.sd_origin) == "half_normal(sd=2)"
@@ -284,7 +293,7 @@ class Backwards:
 def test_the_order_in_which_threads_work_does_not_matter(
     nuts: StandardNormal, monkeypatch: pytest.MonkeyPatch, fitted: Posterior, problem: Problem
 ) -> None:
-    monkeypatch.setattr(inference, "ThreadPoolExecutor", Backwards)
+    monkeypatch.setattr(recover, "ThreadPoolExecutor", Backwards)
     tree, *_ = fit_problem(problem, prior=False)
     for group in ("latent", "coefficients"):
         xr.testing.assert_identical(tree[group].to_dataset(), fitted.tree[group].to_dataset())
@@ -365,7 +374,8 @@ def test_progress_is_told_on_standard_error_only(
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("mode, round") == remarks["site_rounds"]
-    assert nuts.asked["progress_bar"] is True
+    assert said.err.count("done in") == 2  # chains, and coefficients
+    assert nuts.asked["progress_bar"] is False
 
 
 # --- when it goes wrong --------------------------------------------------------------------------
@@ -375,7 +385,7 @@ def test_progress_is_told_on_standard_error_only(
 def test_a_posterior_that_did_not_converge_is_returned_and_says_so(
     nuts: StandardNormal, world: SimulatedWorld, files: Path
 ) -> None:
-    nuts.change = lambda z: z + 3.0 * np.arange(z.shape[0])[:, None, None]
+    nuts.change = lambda z: z + 3.0 * len(nuts.calls)
     posterior = run(world.problem.spec, files)
     assert not posterior.gate.passed
     assert posterior.gate.worst["max_rhat"] > 1.3
@@ -389,10 +399,11 @@ def test_a_posterior_that_did_not_converge_is_returned_and_says_so(
 def test_divergent_transitions_are_counted_and_fail_the_gate(
     nuts: StandardNormal, problem: Problem
 ) -> None:
-    nuts.diverging = ((0, 3), (1, 59))
+    nuts.diverging = (3, 59)
     tree, gate, _, _ = fit_problem(problem, prior=False)
-    assert gate.failures == ("2 divergent transitions",)
-    assert np.argwhere(tree["sample_stats"]["diverging"].to_numpy()).tolist() == [[0, 3], [1, 59]]
+    assert gate.failures == ("4 divergent transitions",)
+    found = np.argwhere(tree["sample_stats"]["diverging"].to_numpy()).tolist()
+    assert found == [[0, 3], [0, 59], [1, 3], [1, 59]]
 
 
 def cut_short(z: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,9 +4,9 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from support import dense_design, varied_spec
 
+from flowcast.model.compact import compact_product
 from flowcast.model.problem import Problem, with_values
 from flowcast.simulation import simulate_world
 
@@ -15,20 +15,14 @@ def problem(which: str = "plain", n_period: int = 3, *, graded: bool = True) -> 
     return simulate_world(4, n_period, seed=3, spec=varied_spec(which), graded=graded).problem
 
 
-def block_design(made: Problem) -> NDArray[np.float64]:
-    blocks = made.blocks
-    out = np.zeros((made.reports.n, made.coefficients.n))
-    for c in range(len(blocks.corridor)):
-        cols = blocks.cols[blocks.cols_start[c] : blocks.cols_start[c + 1]]
-        block = blocks.design[blocks.design_start[c] : blocks.design_start[c + 1]]
-        out[blocks.start[c] : blocks.start[c + 1], cols] = block.reshape(-1, len(cols))
-    return out
-
-
 @pytest.mark.parametrize("which", ["plain", "bare", "no_path"])
-def test_blocks_hold_the_design_read_off_the_names(which: str) -> None:
+def test_the_compact_design_is_the_one_read_off_the_names(which: str) -> None:
     made = problem(which)
-    np.testing.assert_allclose(block_design(made), dense_design(made), rtol=1e-14)
+    n, every = made.coefficients.n, len(made.blocks.corridor)
+    columns = [
+        compact_product(made.compact, made.blocks.start, unit, 0, every) for unit in np.eye(n)
+    ]
+    np.testing.assert_allclose(np.column_stack(columns), dense_design(made), rtol=1e-14)
     starts = made.blocks.start
     for c, (lo, hi) in enumerate(pairwise(starts)):
         assert set(made.reports.corridor[lo:hi]) == {made.blocks.corridor[c]}

@@ -5,9 +5,11 @@ stage gave is kept in a file of its own, written whole or not at all. A fit that
 the same folder takes the stages it finds and makes the others, and so ends with the same result.
 """
 
+import atexit
 import hashlib
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -31,6 +33,8 @@ STAMP = "fingerprint.json"
 class Checkpoint:
     """A folder of finished stages; without a folder nothing is kept.
 
+    `fingerprint` is a hash of all that determines the stages.
+
     Examples
     --------
     >>> Checkpoint(None).stage("sum", lambda: {"total": np.array(3)})["total"].item()
@@ -38,6 +42,15 @@ class Checkpoint:
     """
 
     folder: Path | None
+    fingerprint: str = ""
+
+    def folder_for(self, name: str) -> Path:
+        """Return a folder beside the stages; without any, a temporary one until Python ends."""
+        if self.folder is not None:
+            return self.folder / name
+        scratch = Path(tempfile.mkdtemp(prefix="flowcast-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        return scratch / name
 
     def has(self, name: str) -> bool:
         """Return whether a stage is there."""
@@ -65,7 +78,7 @@ class Checkpoint:
         return made
 
 
-def _feed(digest: Any, value: Any) -> None:  # noqa: ANN401
+def _feed(digest: Any, value: Any) -> None:
     if isinstance(value, np.ndarray):
         digest.update(repr((value.shape, str(value.dtype))).encode())
         text = value.dtype.kind in "OUT"
@@ -94,9 +107,10 @@ def open_checkpoint(folder: Path | None, problem: Problem) -> Checkpoint:
     problem
         What is fitted.
     """
+    fingerprint = problem_fingerprint(problem)
     if folder is None:
-        return Checkpoint(None)
-    stamp = {"fingerprint": problem_fingerprint(problem)}
+        return Checkpoint(None, fingerprint)
+    stamp = {"fingerprint": fingerprint}
     file = folder / STAMP
     if folder.is_dir() and (not file.is_file() or json.loads(file.read_text()) != stamp):
         shutil.rmtree(folder)
@@ -104,4 +118,4 @@ def open_checkpoint(folder: Path | None, problem: Problem) -> Checkpoint:
     if not file.is_file():
         with atomic_file(file) as partial:
             partial.write_text(json.dumps(stamp))
-    return Checkpoint(folder)
+    return Checkpoint(folder, fingerprint)

@@ -1,7 +1,7 @@
 """From a problem to a posterior: mode, draws of the hyper-parameters, verdict, latent flows."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -18,15 +18,16 @@ from flowcast._terminal import Progress
 from flowcast.config import ModelSpec, Sampler, apply_overrides
 from flowcast.inference.checkpoint import Checkpoint, open_checkpoint
 from flowcast.inference.gate import HyperDraws
-from flowcast.inference.laplace import sample_laplace
+from flowcast.inference.laplace import reweigh, sample_laplace
 from flowcast.inference.nuts import sample_nuts
 from flowcast.inference.recover import recover_latent
 from flowcast.model.assemble import Sites
 from flowcast.model.coordinates import Coordinates, build_coordinates
-from flowcast.model.density import ModeResult, build_density, find_mode
+from flowcast.model.density import Density, ModeResult, build_density, find_mode
 from flowcast.model.forward import draw_world
 from flowcast.model.hyper import draw_hyper
 from flowcast.model.problem import Problem
+from flowcast.model.totals import totals_log_weight
 from flowcast.posterior import GateResult, Posterior
 from flowcast.preparation import (
     Inputs,
@@ -78,8 +79,10 @@ def _draw(
 ) -> HyperDraws:
     """Draw the hyper-parameters as asked for; NUTS follows where importance weights fail."""
     reasons: tuple[str, ...] = ()
+    density = coordinates.density
+    extra = _totals_factor(density) if density.problem.totals is not None else None
     if sampler.method == "laplace":
-        draws = sample_laplace(coordinates, sampler, checkpoint, progress)
+        draws = sample_laplace(coordinates, sampler, checkpoint, progress, extra)
         if draws.gate.passed:
             return draws
         reasons = draws.gate.failures
@@ -87,7 +90,16 @@ def _draw(
     draws = sample_nuts(coordinates, sampler, checkpoint, progress)
     if reasons:
         draws.facts["instead_of_laplace"] = list(reasons[:5])
-    return draws
+    return draws if extra is None else reweigh(density, draws, sampler, extra)
+
+
+def _totals_factor(density: Density) -> Callable[[FloatArray], float]:
+    """Return what reports of sums add to the log posterior of the hyper-parameters."""
+
+    def factor(x: FloatArray) -> float:
+        return totals_log_weight(density.problem, density.hyper(x), density.sites)
+
+    return factor
 
 
 def _prior(problem: Problem, seed: int) -> tuple[xr.Dataset, FloatArray]:
@@ -152,7 +164,8 @@ def fit_problem(
         clock.mark("mode")
         draws = _draw(coordinates, sampler, kept, told)
         clock.mark("sample")
-        latent = recover_latent(coordinates, draws, sampler, told)
+        latent = recover_latent(coordinates, draws, sampler, kept, told)
+        draws = latent.draws
         clock.mark("simulate")
         before = _prior(problem, sampler.seed) if prior else None
     sites = mode.density.sites
@@ -167,6 +180,7 @@ def fit_problem(
         "site_rounds": mode.rounds,
         "sites_settled": mode.settled,
         **draws.facts,
+        **latent.facts,
     }
     return tree, draws.gate, draws.diagnostics, remarks
 

@@ -13,7 +13,7 @@ from flowcast.model.density import Density
 from flowcast.posterior import GateResult
 from flowcast.trees import hyper_dataset
 
-__all__ = ["HyperDraws", "judge_convergence", "judge_importance", "name_draws"]
+__all__ = ["MAX_PARETO_K", "HyperDraws", "judge_convergence", "judge_importance", "name_draws"]
 
 FloatArray = NDArray[np.float64]
 Method = Literal["laplace", "nuts"]
@@ -157,7 +157,7 @@ def judge_importance(
     variance = (w * square).sum(("chain", "draw"))
     ess = float(1.0 / np.sum(weight**2))
     own = variance**2 / (w**2 * square).sum(("chain", "draw")) / variance
-    table = _table({"mean": mean, "sd": np.sqrt(variance), "ess_bulk": own})
+    table = _table({"mean": mean, "sd": variance**0.5, "ess_bulk": own})
     table.insert(3, "rhat", np.nan)
     table["ess_tail"] = ess
     least = float(table["ess_bulk"].min())

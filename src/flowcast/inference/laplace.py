@@ -1,8 +1,8 @@
 """The fast method: a bent normal around the mode, corrected by importance sampling.
 
 Once latent flows and coefficients are integrated out, the posterior of the hyper-parameters is
-smooth and low-dimensional. A normal with the curvature at its mode, stretched along each axis as the
-density falls on either side (skewness correction: Martins et al. 2013, doi
+smooth and low-dimensional. A normal with the curvature at its mode, stretched along each axis as
+the density falls on either side (skewness correction: Martins et al. 2013, doi
 10.1016/j.csda.2013.04.014), is close to it. Its draws, weighted by how much the posterior differs
 from it, are exact up to Monte Carlo error as long as no weight dominates. The tail of the weights
 tells whether one does (Pareto-smoothed importance sampling: Vehtari et al. 2024, JMLR 25:72,
@@ -29,10 +29,12 @@ from scipy.special import gammaln, logsumexp
 from flowcast._terminal import Progress
 from flowcast.config import Sampler
 from flowcast.inference.checkpoint import Checkpoint
-from flowcast.inference.gate import HyperDraws, judge_importance, name_draws
+from flowcast.inference.gate import MAX_PARETO_K, HyperDraws, judge_importance, name_draws
 from flowcast.model.coordinates import Coordinates
+from flowcast.model.density import Density
+from flowcast.posterior import GateResult
 
-__all__ = ["Proposal", "sample_laplace", "smooth_weights"]
+__all__ = ["Proposal", "first_proposal", "reweigh", "sample_laplace", "smooth_weights"]
 
 FloatArray = NDArray[np.float64]
 Target = Callable[[FloatArray], float]
@@ -41,11 +43,12 @@ BATCH: Final = 500
 """Draws of a batch; more where there are many hyper-parameters."""
 ENOUGH: Final = 2.0
 """It ends with this many times `sampler.min_ess` effective draws."""
-_HEAVY_SHARE, _HEAVY_NU = 0.25, 5.0
+_HEAVY_SHARE, _HEAVY_NU = 0.25, 3.0
 """Share and degrees of freedom of the proposal's Student-t part, which keeps weights bounded."""
-_NEAR_ZERO = 4.0
-"""A folded sd whose mode is within so many spreads of zero is mirrored there."""
-_MAX_MIRRORED = 8
+_AT_ZERO, _NEAR_ZERO = 0.1, 4.0
+"""A folded sd whose mode is that many spreads from zero is mirrored there: further away it need
+not be, and at zero the proposal is symmetric of itself."""
+_MAX_MIRRORED = 5
 _PROBE, _WIDEST = 1.5, 3.0
 """How far from the mode the bend is measured, in spreads; and the widest side, in spreads."""
 
@@ -135,8 +138,9 @@ def first_proposal(coordinates: Coordinates, target: Target) -> Proposal:
     spread = np.sqrt((root**2).sum(axis=1))
     folded = coordinates.folded
     near = np.abs(centre[folded]) / spread[folded]
-    order = np.argsort(near)[:_MAX_MIRRORED]
-    mirrored = np.sort(folded[order[near[order] < _NEAR_ZERO]])
+    order = np.argsort(near)
+    order = order[(near[order] > _AT_ZERO) & (near[order] < _NEAR_ZERO)][:_MAX_MIRRORED]
+    mirrored = np.sort(folded[order])
     # With this mean the density keeps its mode at the centre in spite of the bend.
     return Proposal(centre, root, straight, bent, bent / straight, np.eye(dim), mirrored)
 
@@ -149,13 +153,15 @@ def smooth_weights(log_weight: FloatArray) -> tuple[FloatArray, float]:
     log_weight
         Log density of the target less that of the proposal, (draw,).
     """
-    from arviz_stats.base import array_stats
+    from arviz_stats.base import array_stats  # type: ignore[attr-defined]
 
     finite = np.isfinite(log_weight)
     if finite.sum() < 25:
         return np.full(len(log_weight), 1.0 / len(log_weight)), np.inf
+    if np.ptp(log_weight[finite]) < 1e-9:  # a tail of equal weights has no shape
+        return finite / finite.sum(), 0.0
     # The function takes minus the log weights, as from a log likelihood that is left out.
-    smoothed, k = array_stats.psislw(-log_weight[finite])
+    smoothed, k = array_stats.psislw(-log_weight[finite])  # type: ignore[no-untyped-call]
     weight = np.zeros(len(log_weight))
     weight[finite] = np.exp(smoothed - logsumexp(smoothed))
     return weight, float(k)
@@ -232,34 +238,107 @@ def sample_laplace(
         value = plain.value(u)
         return value + extra(plain.unconstrained(u)) if extra is not None else value
 
-    dim = len(coordinates.centre)
-    batch = max(BATCH, 20 * dim)
-    proposals = [first_proposal(coordinates, target)]
-    points: list[FloatArray] = []
-    values: list[FloatArray] = []
+    batch = max(BATCH, 20 * len(coordinates.centre))
+    so_far = _Weighed.begin(first_proposal(coordinates, target))
     progress.start("importance sampling", sampler.importance_draws)
     while True:
-        b = len(points)
+        b = len(so_far.proposals) - 1
 
-        def make(proposal: Proposal = proposals[-1], b: int = b) -> dict[str, NDArray[Any]]:
+        def make(proposal: Proposal = so_far.proposals[-1], b: int = b) -> dict[str, Any]:
             rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 1, b]))
             u = proposal.draw(rng, batch)
-            done = b * batch
-            return {"u": u, "value": _evaluate(target, u, partial(_count, progress, done))}
+            return {"u": u, "value": _evaluate(target, u, partial(_count, progress, b * batch))}
 
         kept = checkpoint.stage(f"importance-{b}", make)
-        points.append(kept["u"])
-        values.append(kept["value"])
-        u, value = np.concatenate(points), np.concatenate(values)
-        mixture = logsumexp([q.log_density(u) for q in proposals], axis=0) - np.log(len(proposals))
-        weight, k = smooth_weights(value - mixture)
+        so_far = so_far.with_batch(kept["u"], kept["value"])
+        weight, k = so_far.weights()
         ess = 1.0 / float(np.sum(weight**2))
-        enough = ess > ENOUGH * sampler.min_ess and k < 0.5 and b > 0
-        if enough or len(u) + batch > sampler.importance_draws:
+        enough = ess > ENOUGH * sampler.min_ess and k < MAX_PARETO_K and b > 0
+        if enough or len(weight) + batch > sampler.importance_draws:
             break
-        proposals.append(_adapt(u, weight, proposals[-1]))
-    progress.say(f"importance sampling: {len(u):,} draws, {ess:,.0f} effective, k-hat {k:.2f}")
-    return _finish(plain, sampler, u, weight, k)
+        so_far = so_far.with_proposal(_adapt(so_far.u, weight, so_far.proposals[-1]))
+    progress.say(f"importance sampling: {len(weight):,} draws, {ess:,.0f} effective, k-hat {k:.2f}")
+    return _finish(plain, sampler, so_far.u, weight, k)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Weighed:
+    """All draws so far, and the density of every proposal at every one of them.
+
+    Attributes
+    ----------
+    proposals
+        A batch was drawn from each; the last may still be without one.
+    u, value
+        Draws, (draw, dim), and the target's log density there, (draw,).
+    log_density
+        By proposal, (proposal, draw).
+    """
+
+    proposals: tuple[Proposal, ...]
+    u: FloatArray
+    value: FloatArray
+    log_density: FloatArray
+
+    @classmethod
+    def begin(cls, proposal: Proposal) -> "_Weighed":
+        none = np.zeros(0)
+        return cls((proposal,), np.zeros((0, len(proposal.mean))), none, none[None])
+
+    def with_batch(self, u: FloatArray, value: FloatArray) -> "_Weighed":
+        new = np.stack([q.log_density(u) for q in self.proposals])
+        return replace(
+            self,
+            u=np.concatenate([self.u, u]),
+            value=np.concatenate([self.value, value]),
+            log_density=np.concatenate([self.log_density, new], axis=1),
+        )
+
+    def with_proposal(self, proposal: Proposal) -> "_Weighed":
+        new = proposal.log_density(self.u)[None]
+        both = np.concatenate([self.log_density, new])
+        return replace(self, proposals=(*self.proposals, proposal), log_density=both)
+
+    def weights(self) -> tuple[FloatArray, float]:
+        """Return smoothed weights against the mixture of all proposals, and their k-hat."""
+        mixture = logsumexp(self.log_density, axis=0) - np.log(len(self.proposals))
+        return smooth_weights(self.value - mixture)
+
+
+def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target) -> HyperDraws:
+    """Weigh draws of NUTS by a factor of the posterior that the density lacks, and resample.
+
+    Parameters
+    ----------
+    density
+        What they were drawn from.
+    draws
+        Of equal weight so far, with the verdict on their chains.
+    sampler
+        Seed and bounds.
+    extra
+        Log of the factor, by unconstrained point (dim,).
+
+    Returns
+    -------
+    HyperDraws
+        It passes the gate if the chains and the weights do.
+    """
+    x = draws.x.reshape(-1, draws.x.shape[-1])
+    weight, k = smooth_weights(_evaluate(extra, x, lambda done: None))
+    every = name_draws(density, x[None])
+    gate, diagnostics = judge_importance(every, weight, k, sampler)
+    rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
+    chosen = _resample(weight, sampler.kept_draws, rng)
+    both = GateResult(
+        gate.passed and draws.gate.passed,
+        (*draws.gate.failures, *gate.failures),
+        {**draws.gate.worst, **gate.worst},
+    )
+    facts = draws.facts | {"pareto_k": round(k, 3)}
+    stats = {"importance_weight": weight[chosen][None]}
+    data = every.isel(draw=chosen).assign_coords(draw=np.arange(len(chosen)))
+    return HyperDraws(x[chosen][None], data, "nuts", both, diagnostics, stats, facts)
 
 
 def _finish(

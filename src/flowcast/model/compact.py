@@ -37,7 +37,7 @@ class Compact:
 
 
 def _slots(start: IntArray, series: IntArray) -> tuple[IntArray, IntArray, IntArray]:
-    """Number the series within each corridor; returns slot, series of each slot, their number."""
+    """Return slots (series numbered within a corridor), the series of each, and their number."""
     corridor = np.repeat(np.arange(len(start) - 1), np.diff(start))
     n_series = int(series.max(initial=0)) + 1
     pair, inverse = np.unique(corridor * n_series + series, return_inverse=True)
@@ -74,7 +74,10 @@ def build_compact(
     first = start[:-1]
     corridor = reports.corridor[first]
     groups = {group for group, _ in where}
-    values, cols = [np.ones(len(corridor))], [np.full(len(corridor), where["intercept", "intercept"])]
+    values, cols = (
+        [np.ones(len(corridor))],
+        [np.full(len(corridor), where["intercept", "intercept"])],
+    )
     varying: list[int] = []
     for k, name in enumerate(covariates.names):
         table = covariates.values[:, :, k]
@@ -92,18 +95,16 @@ def build_compact(
             of_place = np.array([where[group, place] for place in grid.places], dtype=np.int64)
             values.append(np.ones(len(corridor)))
             cols.append(of_place[index[corridor]])
-    slot, table, n_slot = _slots(start, series)
+    slot, slot_series, n_slot = _slots(start, series)
     return Compact(
         slot=slot,
         tv=np.ascontiguousarray(covariates.values[reports.corridor, reports.period][:, varying]),
         constant=np.column_stack(values),
         constant_col=np.column_stack(cols).astype(np.int64),
-        series=table,
-        slot_col=_slot_columns(reports, where, start, slot, table.shape),
+        series=slot_series,
+        slot_col=_slot_columns(reports, where, start, slot, slot_series.shape),
         n_slot=n_slot,
-        tv_col=np.array(
-            [where["covariate", covariates.names[k]] for k in varying], dtype=np.int64
-        ),
+        tv_col=np.array([where["covariate", covariates.names[k]] for k in varying], dtype=np.int64),
         own_col=_own_columns(reports, where),
     )
 
@@ -137,8 +138,8 @@ def _slot_columns(
 
 @njit(cache=True, nogil=True)
 def _product(
-    out: FloatArray, lo: int, hi: int, start: IntArray, slot: IntArray, tv: FloatArray, constant: FloatArray,
-    constant_col: IntArray, slot_col: IntArray, tv_col: IntArray, own_col: IntArray,
+    out: FloatArray, lo: int, hi: int, start: IntArray, slot: IntArray, tv: FloatArray,
+    constant: FloatArray, constant_col: IntArray, slot_col: IntArray, tv_col: IntArray, own_col: IntArray,
     coef: FloatArray,
 ) -> None:  # fmt: skip
     for c in range(lo, hi):

@@ -66,6 +66,15 @@ class Coordinates:
         """Return the unconstrained point of `Density`, (dim,)."""
         return self._unfold(self.centre + self.root @ z)
 
+    def position(self, x: FloatArray) -> FloatArray:
+        """Return the z of an unconstrained point of `Density`; folded values are above zero."""
+        u = x.copy()
+        u[self.folded] = np.sqrt(np.maximum(np.exp(2.0 * x[self.folded]) - _FLOOR**2, 0.0))
+        if len(self.relative):
+            median, spread = self._pooled()
+            u[self.relative] = (x[self.relative] - x[median]) / np.exp(x[spread])
+        return np.asarray(np.linalg.solve(self.root, u - self.centre))
+
     def _pooled(self) -> tuple[IntArray, IntArray]:
         """Return where median and spread of each non-centred noise sd stand."""
         layout = self.density.layout
@@ -125,11 +134,11 @@ def _curvature(coordinates: Coordinates, threads: int) -> FloatArray:
         nudge = np.zeros(n)
         nudge[k] = _STEP
         above, below = plain.value_grad(nudge)[1], plain.value_grad(-nudge)[1]
-        return (below - above) / (2.0 * _STEP)
+        return np.asarray((below - above) / (2.0 * _STEP), dtype=float)
 
     with ThreadPoolExecutor(threads) as pool:
         hessian = np.array(list(pool.map(row, range(n))))
-    return 0.5 * (hessian + hessian.T)
+    return np.asarray(0.5 * (hessian + hessian.T))
 
 
 def _root(curvature: FloatArray) -> FloatArray:

@@ -164,8 +164,9 @@ def _factor(
     core: "Core", n_report: int, value: float, precision: FloatArray, rhs: FloatArray
 ) -> Solution | None:
     """Integrate the coefficients out; None where that is impossible."""
-    precision[np.diag_indices_from(precision)] += 1.0 / core.coef_variance
-    value = -value - _LOG_2PI * n_report - float(np.log(core.coef_variance).sum())
+    with np.errstate(divide="ignore", invalid="ignore"):  # an impossible point has no density
+        precision[np.diag_indices_from(precision)] += 1.0 / core.coef_variance
+        value = -value - _LOG_2PI * n_report - float(np.log(core.coef_variance).sum())
     if not np.isfinite(value):
         return None
     # The transpose of a C array is Fortran's own order: nothing is copied.

@@ -13,8 +13,8 @@ With ``r`` = report minus its prior mean, ``S`` = block-diagonal covariance give
     log p = -1/2 (r' V^-1 r + log|S| + log|H| + log|B| + n log 2 pi)
 
 The passes are in `recursion` and, for models in which every report has a coefficient of its own, in
-`owned`. This is the whole on one thread, as the PyTensor operation uses it; `evaluation` spreads the
-same passes over threads. Division by zero gives infinity, as in NumPy, so that an impossible point
+`owned`. This is the whole on one thread, as the PyTensor operation uses it; `evaluation` spreads
+the same passes over threads. Division by zero gives infinity, as in NumPy, so that an impossible point
 has log density -inf.
 """
 

@@ -166,9 +166,7 @@ Seen = list[tuple[str, int]]
 def _seen(reports: Reports, totals: Totals | None) -> Seen:
     """List the units and periods of all reports, those of sums among them."""
     sources = [reports] if totals is None else [reports, totals.entries]
-    return sorted(
-        {pair for r in sources for pair in zip(r.unit, r.period.tolist(), strict=True)}
-    )
+    return sorted({pair for r in sources for pair in zip(r.unit, r.period.tolist(), strict=True)})
 
 
 def _coefficient_rows(
@@ -260,9 +258,7 @@ def build_problem(
     series_index = pd.Index(series).get_indexer(pd.Index(reports.series)).astype(np.int64)
     blocks = _find_blocks(reports.corridor)
     compact = build_compact(grid, reports, covariates, where, blocks.start, series_index)
-    prior_mean = compact_product(
-        compact, blocks.start, coefficients.mean, 0, len(blocks.corridor)
-    )
+    prior_mean = compact_product(compact, blocks.start, coefficients.mean, 0, len(blocks.corridor))
     noise = pd.Index([*labels["noise_class"], *labels["noise_reporter"]])
     pairs = reports.corridor * len(series) + series_index
     return Problem(

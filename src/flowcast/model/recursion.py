@@ -79,7 +79,7 @@ def _filter(
     for a in range(p):
         for b in range(a):
             gram[b, a] = gram[a, b]
-    return logdet + np.log(product)
+    return float(logdet + np.log(product))
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
