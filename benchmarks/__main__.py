@@ -11,14 +11,22 @@ import sys
 from benchmarks.cases import shared
 
 QUICK = ("benchmarks.gradient", "benchmarks.double_entry")
-LONG = ("benchmarks.imem31", "benchmarks.worlds")
-NEEDS_DATA = {"benchmarks.double_entry", "benchmarks.imem31"}
+LONG = (
+    "benchmarks.imem31",
+    "benchmarks.outlier",
+    "benchmarks.samplers",
+    "benchmarks.scale",
+    "benchmarks.agreement",
+    "benchmarks.coverage",
+    "benchmarks.sbc",
+)
+NEEDS_DATA = {"benchmarks.double_entry", "benchmarks.imem31", "benchmarks.outlier"}
 
 
 def main() -> None:
     """Run the quick benchmarks, or with --all the long ones too."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--all", action="store_true", help="the long ones too (half an hour)")
+    parser.add_argument("--all", action="store_true", help="the long ones too (hours)")
     chosen = (*QUICK, *LONG) if parser.parse_args().all else QUICK
     present = shared().is_dir()
     for name in chosen:

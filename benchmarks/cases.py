@@ -33,7 +33,8 @@ class Case:
     frame: pd.DataFrame
 
 
-def _read(path: Path, na: tuple[str, ...] = ("",)) -> pd.DataFrame:
+def read_table(path: Path, na: tuple[str, ...] = ("",)) -> pd.DataFrame:
+    """Read a CSV file in which NA is Namibia and only what `na` lists is missing."""
     return pd.read_csv(path, keep_default_na=False, na_values=na)
 
 
@@ -70,7 +71,7 @@ def imem31_reports(frame: pd.DataFrame) -> pd.DataFrame:
 
 def read_imem31(folder: Path) -> Case:
     """Read the 31-country case 2002-2008; covariate files are written to `folder` (temporary)."""
-    frame = _read(shared() / "data" / "flows" / "case_imem31_2002_2008" / "case.csv.gz")
+    frame = read_table(shared() / "data" / "flows" / "case_imem31_2002_2008" / "case.csv.gz")
     code = {"EL": "GR", "UK": "GB"}
     frame[["orig", "dest"]] = frame[["orig", "dest"]].replace(code)
     year = frame[["orig", "year", "pop_orig_th", "gdppc_ppp_orig"]].drop_duplicates()
@@ -96,7 +97,7 @@ def read_double_entry(folder: Path) -> Case:
     Accuracy code 1 is high, 2 low; undercount code 1 low, 2 high; duration codes 1 to 5 are no
     minimum, 3, 6, 12 months and permanent.
     """
-    frame = _read(
+    frame = read_table(
         shared() / "reference" / "double_entry_jags" / "in_doubleentry_10x8.csv", ("", "NA")
     )
     months = {1: 0.0, 2: 3.0, 3: 6.0, 4: 12.0, 5: 60.0}

@@ -4,8 +4,9 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any, Final
 
@@ -13,9 +14,9 @@ import typer
 from typer.core import TyperGroup
 
 from flowcast._terminal import say
-from flowcast.errors import FlowcastError
+from flowcast.errors import FlowcastError, InputError
 
-__all__ = ["Commands", "not_lost", "parse_groups", "parse_settings"]
+__all__ = ["Commands", "all_faults", "not_lost", "parse_groups", "parse_settings"]
 
 INPUT_EXIT: Final = 1
 INTERRUPTED_EXIT: Final = 130
@@ -89,6 +90,27 @@ def not_lost() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
     if seen:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def all_faults(
+    model: str,
+    overrides: Mapping[str, Any],
+    observations: Sequence[Path],
+    places: Path | None,
+    corridors: Path | None,
+) -> Iterator[None]:
+    """Tell the faults of every input of a fit, where one of them is refused."""
+    try:
+        yield
+    except InputError as error:
+        from flowcast.checking import check_inputs
+
+        told = check_inputs(
+            model, overrides, observations=observations, places=places, corridors=corridors
+        )
+        faults = [*(fault for checked in told for fault in checked.faults), *error.faults]
+        raise InputError(dict.fromkeys(faults)) from None
 
 
 def parse_settings(settings: Sequence[str]) -> dict[str, Any]:

@@ -15,7 +15,14 @@ if TYPE_CHECKING:
     from flowcast.checking import Checked
     from flowcast.posterior import Posterior
 
-__all__ = ["GATE_EXIT", "emit_table", "end_at_gate", "read_estimates", "show_checked"]
+__all__ = [
+    "GATE_EXIT",
+    "emit_table",
+    "end_at_gate",
+    "end_at_scorecard",
+    "read_estimates",
+    "show_checked",
+]
 
 GATE_EXIT: Final = 3
 MAX_TOLD: Final = 8
@@ -32,6 +39,17 @@ def end_at_gate(posterior: "Posterior", folder: Path) -> None:
     if len(failures) > MAX_TOLD:
         say(f"  and {len(failures) - MAX_TOLD} more, listed in its manifest.json")
     say("  More --draws and --tune may help; do not use the estimates before it passes.")
+    raise typer.Exit(GATE_EXIT)
+
+
+def end_at_scorecard(scorecard: "pd.DataFrame") -> None:
+    """Exit with 3 if the fit of a fold did not converge; the scorecard is written, and says so."""
+    notes = scorecard.attrs["notes"]
+    if not notes:
+        return
+    say("flowcast: (scorecard) | it is written, but does not rest on converged fits alone:")
+    for note in notes:
+        say(f"  {note}")
     raise typer.Exit(GATE_EXIT)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
+from flowcast.posterior import describe_inference
 from flowcast.vocabulary import PERSONS, UN_DURATION_MONTHS
 
 __all__ = ["build_about", "build_caption", "display_frame", "to_html", "to_latex", "to_markdown"]
@@ -82,7 +83,8 @@ def build_about(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> 
     Returns
     -------
     dict
-        ``unit``, ``definition``, ``intervals``, ``source`` and ``notes``, as far as known.
+        ``unit``, ``definition``, ``intervals``, ``source``, ``inference`` and ``notes``, as far as
+        known.
 
     Examples
     --------
@@ -100,6 +102,7 @@ def build_about(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> 
         about["intervals"] = _describe_intervals(frame)
     if "model" in attrs:
         about["source"] = f"flowcast estimates, model {attrs['model']}"
+    about["inference"] = describe_inference(attrs.get("method"), attrs.get("exact"))
     if attrs.get("notes"):
         about["notes"] = "; ".join(attrs["notes"])
     about |= notes or {}
@@ -190,7 +193,8 @@ def _closing_lines(about: Mapping[str, str]) -> list[str]:
     notes = f"Notes: {about['notes']}." if "notes" in about else ""
     rounding = ROUNDING if "unit" in about else ""
     source = f"Source: {about['source']}." if "source" in about else ""
-    return [line for line in (notes, rounding, source) if line]
+    inference = f"Inference: {about['inference']}." if "inference" in about else ""
+    return [line for line in (notes, rounding, source, inference) if line]
 
 
 def _numeric(frame: pd.DataFrame) -> list[bool]:

@@ -14,7 +14,7 @@ from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, Faults, InputError, nearest
 from flowcast.observations import read_observations
-from flowcast.persistence import is_run, read_run
+from flowcast.persistence import check_run, is_run, read_run
 from flowcast.posterior import Posterior
 from flowcast.resources import embedded_names, embedded_path
 
@@ -274,5 +274,6 @@ def _summarise_covariates(
 
 
 def _summarise_run(folder: Path) -> str:
+    check_run(folder)
     posterior = read_run(folder)
     return f"model {posterior.spec.name}, gate {posterior.gate}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from flowcast._observation_checks import (
     KEY_WORDS,
@@ -124,8 +125,8 @@ class Observations:
     def split(self, fraction: float, seed: int) -> tuple["Observations", "Observations"]:
         """Split into a part to fit and a part held out, at random by row.
 
-        Rows of which one repeats the other (`mirror_of`) stay on the same side; otherwise the
-        held-out figure would still inform the fit.
+        Rows that tell the same figure (see `units`) stay on the same side; otherwise a held-out
+        figure would still inform the fit.
 
         Parameters
         ----------
@@ -153,19 +154,52 @@ class Observations:
                 f"(split) | found fraction {fraction} of {self.n} rows; "
                 "allowed: a share between 0 and 1 that leaves rows on both sides"
             )
-        held = self._choose(target, seed)
-        label = f"{fraction:.3g}, seed {seed}"
+        return self.divide(self._choose(target, seed), f"{fraction:.3g}, seed {seed}")
+
+    def divide(self, held: Mask, label: str) -> tuple["Observations", "Observations"]:
+        """Divide into a part to fit and a part held out, by a mask.
+
+        Parameters
+        ----------
+        held
+            Which rows are held out, shape (row,).
+        label
+            What the parts' names say of them.
+
+        Returns
+        -------
+        fit, held_out : Observations
+            In the order of the table; the second has the role ``"held_out"``.
+
+        Raises
+        ------
+        HeldOutError
+            If these observations are held out already.
+        """
+        self.require_fit()
         return (
             self._part(~held, f"{self.name} [all but {label}]", "fit"),
             self._part(held, f"{self.name} [held out {label}]", "held_out"),
         )
 
-    def _choose(self, target: int, seed: int) -> Mask:
-        """Return a mask of about `target` rows, mirrored rows together."""
+    def select(self, rows: Mask) -> "Observations":
+        """Return some of the rows, by a mask of shape (row,), in the same role."""
+        return self._part(rows, self.name, self.role)
+
+    def units(self) -> NDArray[np.int64]:
+        """Number the rows so that those with one number tell the same figure, shape (row,).
+
+        These are the vintages of a report and what one side says of a figure in several sources of
+        a family; and all rows about a figure that one side repeats from the other (`mirror_of`).
+        """
         figure = number_groups(self._table, MIRROR_KEY)
+        report = number_groups(self._table, [*MIRROR_KEY, "reporter", "family"])
         linked = np.isin(figure, figure[self._table["mirror_of"].notna().to_numpy()])
-        unit = np.where(linked, figure, figure.max() + 1 + np.arange(self.n))
-        units, position = np.unique(unit, return_inverse=True)
+        return np.where(linked, figure, figure.max() + 1 + report).astype(np.int64)
+
+    def _choose(self, target: int, seed: int) -> Mask:
+        """Return a mask of about `target` rows, rows of one figure together."""
+        units, position = np.unique(self.units(), return_inverse=True)
         order = np.random.default_rng(seed).permutation(len(units))
         rank = np.empty(len(units), dtype=np.int64)
         rank[order] = np.arange(len(units))

@@ -2,6 +2,11 @@
 
 A run folder holds ``posterior.nc`` (one NetCDF tree, readable with xarray alone), ``model.yaml`` as
 applied, ``diagnostics.csv``, ``estimates.parquet`` and ``manifest.json``, which is written last.
+A posterior whose latent flows are stored becomes ``posterior.zarr``, a Zarr store of the same tree.
+
+The manifest lists every file with size and hash. Reading a run compares the hashes, but of stored
+latent flows, which may be many gigabytes, only names and sizes: each piece of them has a checksum
+that is compared when it is read. `check_run` compares every hash.
 """
 
 import hashlib
@@ -13,26 +18,28 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import pandas as pd
 
 from flowcast import __version__
 from flowcast._atomic import atomic_folder, partial_folders
 from flowcast._netcdf import Json, plain_json, read_tree, storable_tree, write_tree
+from flowcast._zarr import is_flow_data, read_store, stored_at, write_store
 from flowcast.config import dump_model, read_model
 from flowcast.errors import Faults, InputError, UsageError, nearest
-from flowcast.estimates import flow_estimates, summarise
+from flowcast.estimates import estimate_tables
 from flowcast.posterior import GateResult, Posterior
-from flowcast.tables import write_table
-from flowcast.vocabulary import EstimateMeasure
+from flowcast.tables import write_parts
 
-__all__ = ["is_run", "read_run", "require_free", "write_run"]
+__all__ = ["check_run", "is_run", "read_run", "require_free", "write_run"]
 
 SCHEMA_VERSION: Final = 1
 """Raised when a run folder of the old form can no longer be read."""
 MANIFEST: Final = "manifest.json"
 POSTERIOR: Final = "posterior.nc"
+STORE: Final = "posterior.zarr"
+"""Instead of the former, where the latent flows are stored."""
 MODEL: Final = "model.yaml"
 DIAGNOSTICS: Final = "diagnostics.csv"
 ESTIMATES: Final = "estimates.parquet"
@@ -59,6 +66,7 @@ LIBRARIES: Final = (
     "pytensor",
     "scipy",
     "xarray",
+    "zarr",
 )
 
 
@@ -72,7 +80,8 @@ def write_run(
     """Write a run folder, whole or not at all.
 
     The folder is filled under a hidden name, flushed to disk and renamed into place. A run that did
-    not pass the convergence gate is written too, and its manifest says so.
+    not pass the convergence gate is written too, and its manifest says so. Latent flows in a store
+    are linked into the run, or copied from another file system, and never read into memory.
 
     Parameters
     ----------
@@ -100,10 +109,13 @@ def write_run(
     # Tables come from what is stored, so that they are the same when made again from the run.
     stored = replace(posterior, tree=storable_tree(posterior.tree))
     with atomic_folder(target) as partial:
-        write_tree(stored.tree, partial / POSTERIOR)
+        if stored_at(stored.tree) is None:
+            write_tree(stored.tree, partial / POSTERIOR)
+        else:
+            write_store(stored.tree, partial / STORE)
         (partial / MODEL).write_text(dump_model(stored.spec), encoding="utf-8")
         stored.diagnostics.to_csv(partial / DIAGNOSTICS, index=False, lineterminator="\n")
-        write_table(_tables(stored), partial / ESTIMATES)
+        write_parts(estimate_tables(stored), partial / ESTIMATES)
         if extras is not None:
             extras(partial)
         text = json.dumps(_manifest(stored, partial), indent=2, ensure_ascii=False, allow_nan=False)
@@ -113,6 +125,9 @@ def write_run(
 
 def read_run(folder: str | Path) -> Posterior:
     """Read a run folder, after checking that every file is as it was written.
+
+    Of stored latent flows only names and sizes are checked here. They stay on disk, are read where
+    they are needed, and a piece that was damaged is noticed then; `check_run` checks all of them.
 
     Parameters
     ----------
@@ -130,20 +145,43 @@ def read_run(folder: str | Path) -> Posterior:
         If it is no run, was not finished, or a file is missing or was changed; all of it is told.
     """
     place = Path(folder)
-    faults = Faults(str(folder))
-    manifest = _read_manifest(place, faults)
-    faults.extend(_changed_files(place, manifest["files"]))
-    faults.raise_if_any()
+    manifest = _verified_manifest(place, thorough=False)
     diagnostics = pd.read_csv(place / DIAGNOSTICS, keep_default_na=False, na_values=[""])
     gate = manifest["gate"]
     worst = {k: math.nan if v is None else float(v) for k, v in gate["worst"].items()}
     return Posterior(
-        tree=read_tree(place / POSTERIOR),
+        tree=read_store(place / STORE)
+        if (place / STORE).is_dir()
+        else read_tree(place / POSTERIOR),
         spec=read_model(place / MODEL).model_copy(update={"folder": None}),
         gate=GateResult(bool(gate["passed"]), tuple(gate["failures"]), worst),
         diagnostics=diagnostics,
         info={key: value for key, value in manifest.items() if key not in OWN_KEYS},
     )
+
+
+def check_run(folder: str | Path) -> None:
+    """Check that every file of a run is as it was written, hash by hash.
+
+    Parameters
+    ----------
+    folder
+        A run folder. Gigabytes of latent flows take seconds.
+
+    Raises
+    ------
+    InputError
+        As `read_run`.
+    """
+    _verified_manifest(Path(folder), thorough=True)
+
+
+def _verified_manifest(place: Path, *, thorough: bool) -> dict[str, Any]:
+    faults = Faults(str(place))
+    manifest = _read_manifest(place, faults)
+    faults.extend(_changed_files(place, manifest["files"], thorough=thorough))
+    faults.raise_if_any()
+    return manifest
 
 
 def is_run(folder: str | Path) -> bool:
@@ -178,12 +216,6 @@ def require_free(folder: str | Path, *, force: bool = False) -> None:
             f"({folder}) | found a finished run; allowed: a new folder, or force (--force) to "
             "replace the run"
         )
-
-
-def _tables(posterior: Posterior) -> pd.DataFrame:
-    estimates = flow_estimates(posterior)
-    tables = [summarise(estimates, measure=measure) for measure in get_args(EstimateMeasure)]
-    return pd.concat(tables, ignore_index=True)
 
 
 def _manifest(posterior: Posterior, folder: Path) -> Json:
@@ -252,21 +284,37 @@ def _check_manifest(manifest: object, faults: Faults) -> None:
         if not isinstance(told.get(key), dict):
             faults.add("nothing", "as flowcast wrote it", column=key, where=where)
     listed = told.get("files") or {}
-    for name in (POSTERIOR, MODEL, DIAGNOSTICS, ESTIMATES):
+    posterior = f"{STORE}/zarr.json" if f"{STORE}/zarr.json" in listed else POSTERIOR
+    for name in (posterior, MODEL, DIAGNOSTICS, ESTIMATES):
         if name not in listed:
             faults.add(f"no hash of {name}", "as flowcast wrote it", column="files", where=where)
 
 
-def _changed_files(place: Path, files: Mapping[str, Mapping[str, Any]]) -> Faults:
+def _changed_files(
+    place: Path, files: Mapping[str, Mapping[str, Any]], *, thorough: bool
+) -> Faults:
+    """Return a fault for each file that is missing, was changed or, in a store, was added."""
     faults = Faults(str(place))
     for name, told in files.items():
         path = place / name
         if not path.is_file():
             faults.add("no such file", "the file the manifest lists", where=str(path))
+        elif not thorough and _is_flow(name):
+            if (size := path.stat().st_size) != told["bytes"]:
+                _add_changed(faults, path, f"{size} bytes", f"{told['bytes']} bytes")
         elif (found := _describe(path)["sha256"]) != told["sha256"]:
-            faults.add(
-                f"content with hash {found[:12]}",
-                f"as it was written, hash {told['sha256'][:12]}",
-                where=str(path),
-            )
+            _add_changed(faults, path, f"hash {found[:12]}", f"hash {told['sha256'][:12]}")
+    for path in sorted((place / STORE).rglob("*")):
+        if path.is_file() and path.relative_to(place).as_posix() not in files:
+            faults.add("a file that was added", "the files the manifest lists", where=str(path))
     return faults
+
+
+def _is_flow(name: str) -> bool:
+    """Return whether a file of the run is a piece of stored latent flows."""
+    top, _, below = name.partition("/")
+    return top == STORE and is_flow_data(below)
+
+
+def _add_changed(faults: Faults, path: Path, found: str, told: str) -> None:
+    faults.add(f"content with {found}", f"as it was written, {told}", where=str(path))

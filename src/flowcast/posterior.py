@@ -14,6 +14,9 @@ __all__ = ["GateResult", "Posterior", "describe_inference"]
 METHODS: Final = {
     "nuts": "NUTS",
     "laplace": "Laplace approximation and Pareto-smoothed importance sampling",
+    "nuts+sweeps": "NUTS, then sweeps on the exact model of counts and heavy tails",
+    "laplace+sweeps": "Laplace approximation and Pareto-smoothed importance sampling, then sweeps "
+    "on the exact model of counts and heavy tails",
 }
 
 
@@ -128,9 +131,10 @@ def describe_inference(method: str | None, exact: bool | None) -> str:
     Parameters
     ----------
     method
-        ``"nuts"`` or ``"laplace"``.
+        ``"nuts"`` or ``"laplace"``, with ``"+sweeps"`` where these followed.
     exact
-        Whether the draws are of the posterior itself, up to Monte Carlo error.
+        Whether the draws are of the posterior itself, up to Monte Carlo error; None where they come
+        close to it by sweeps, and how close is not known.
 
     Examples
     --------

@@ -13,6 +13,8 @@ from flowcast.model.assemble import report_offset
 from flowcast.model.grid import Grid
 from flowcast.model.hyper import side_index
 from flowcast.model.reports import Reports, build_reports, usable_rows
+from flowcast.model.totals_cells import is_single_cell
+from flowcast.model.totals_rows import Totals, build_totals
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import PREDICTION_QUANTILES
@@ -25,16 +27,21 @@ _MAX_LOG = 30.0
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Draws:
-    """Draws of everything a report depends on, (sample, ...); sample = chain x draw kept."""
+    """Draws of everything a report depends on, (sample, ...); sample = chain x draw kept.
+
+    `log_flow` has the corridors of the reports at hand only; `corridors` says which, sorted.
+    """
 
     log_flow: FloatArray
+    corridors: NDArray[np.int64]
     hyper: dict[str, xr.DataArray]
     coefficient: pd.DataFrame
     unit_weight: pd.Series
 
 
-def _stack(posterior: Posterior) -> _Draws:
-    latent = posterior.log_flow
+def _stack(posterior: Posterior, corridors: NDArray[np.int64]) -> _Draws:
+    """Collect the draws that reports of some corridors depend on; the others are not read."""
+    latent = posterior.log_flow.isel(corridor=corridors)
     index = posterior.tree["latent"]["hyper_draw"]
     chosen = (
         posterior.tree["posterior"]
@@ -50,10 +57,17 @@ def _stack(posterior: Posterior) -> _Draws:
     label = [f"{g}/{t}" for g, t in zip(terms["group"].values, terms["term"].values, strict=True)]
     return _Draws(
         latent.to_numpy().astype(float).reshape(n, *latent.shape[2:]),
+        corridors,
         hyper,
         pd.DataFrame(terms["coefficient"].to_numpy().reshape(n, -1), columns=label),
         pd.Series(terms["unit_weight"].to_numpy(), index=label),
     )
+
+
+def _log_flow(draws: _Draws, reports: Reports) -> FloatArray:
+    """Return the log flow that each report is of, (sample, report)."""
+    position = np.searchsorted(draws.corridors, reports.corridor)
+    return np.asarray(draws.log_flow[:, position, reports.period])
 
 
 def _grid(posterior: Posterior) -> Grid:
@@ -178,8 +192,9 @@ class _Fitted:
 
 
 def _fitted(posterior: Posterior, draws: _Draws) -> _Fitted:
-    """Return what the fitted reports leave over once flows and known effects are taken out."""
+    """Return what fitted reports of the corridors leave over without flows and known effects."""
     data = posterior.tree["reports"].to_dataset()
+    data = data.isel(report=np.isin(data["corridor"].to_numpy(), draws.corridors))
     names = ["row", "corridor", "period", "value", "side", "unit", "series", "noise", "share"]
     arrays = {
         k: data[k].to_numpy().astype(object) if data[k].dtype.kind in "UOT" else data[k].to_numpy()
@@ -192,7 +207,7 @@ def _fitted(posterior: Posterior, draws: _Draws) -> _Fitted:
         duration=data["duration"].to_numpy(),
     )
     rng = np.random.default_rng(0)  # nothing new is drawn: every label was fitted
-    mean = draws.log_flow[:, reports.corridor, reports.period]
+    mean = _log_flow(draws, reports)
     mean = mean + _offset(draws, posterior, reports, rng)
     mean = mean + _effects(posterior, draws, reports, rng)
     sd = _noise_sd(draws, posterior, reports, rng)
@@ -252,6 +267,30 @@ def _noise_weights(
     return np.asarray(rng.gamma(shape, mean / shape, (n, len(keys)))[:, where])
 
 
+def _log_expected(
+    posterior: Posterior, draws: _Draws, fitted: _Fitted, reports: Reports, rng: Any
+) -> FloatArray:
+    """Return the log of what each report is expected to count, before noise, (sample, report)."""
+    log_mean = _log_flow(draws, reports) + _offset(draws, posterior, reports, rng)
+    log_mean += _effects(posterior, draws, reports, rng)
+    return np.asarray(log_mean + _series_effects(draws, fitted, reports, rng))
+
+
+def _draw_sums(
+    posterior: Posterior, draws: _Draws, fitted: _Fitted, totals: Totals, rng: np.random.Generator
+) -> FloatArray:
+    """Draw reports of sums, (sample, total); cells of places that did not exist are empty."""
+    persons = np.exp(_log_expected(posterior, draws, fitted, totals.entries, rng))
+    parts = np.add.reduceat(np.nan_to_num(persons), totals.entry_start, axis=1)
+    if "sd_noise_total" in draws.hyper:
+        sd = draws.hyper["sd_noise_total"].to_numpy()
+    else:
+        sd = posterior.spec.measurement.sd_noise_total.draw(rng, len(persons))
+    noisy = parts * np.exp(np.asarray(sd)[:, None] * rng.standard_normal(parts.shape))
+    count = totals.part_sign * rng.poisson(np.minimum(noisy, np.exp(_MAX_LOG)))
+    return np.add.reduceat(count.astype(float), totals.part_start, axis=1)
+
+
 def _refuse_absent(observations: Observations, reports: Reports, absent: NDArray[np.bool_]) -> None:
     """Refuse reports of a place in a period in which it did not exist."""
     rows = observations.table.iloc[reports.row[absent]]
@@ -289,28 +328,28 @@ def draw_reports(
     InputError
         If a report's place or period is not in the fit, or the model has no part for it.
     """
-    grid, table = _grid(posterior), observations.table
-    use = usable_rows(table, grid, observations.name)
-    reports = build_reports(table[use], grid)
-    reports = replace(reports, row=np.flatnonzero(use)[reports.row])
-    if (reports.period < 0).any():
-        late = table.iloc[reports.row[reports.period < 0]]["period_start"].dt.date.astype(str)
-        span = f"{grid.period_start[0].date()} to {grid.period_end[-1].date()}"
-        raise InputError(
-            [Fault(observations.name, f"period from {p}", span) for p in sorted(set(late))]
-        )
+    grid, table, name = _grid(posterior), observations.table, observations.name
+    outside = posterior.spec.measurement.places_outside
+    kept = table[usable_rows(table, grid, name, outside=outside)]
+    single = kept[is_single_cell(kept, grid)]
+    reports = build_reports(single, grid)
+    reports = replace(reports, row=single.index.to_numpy()[reports.row])
+    totals, _ = build_totals(kept, grid, name, outside=outside, details=False)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 5]))
-    draws = _stack(posterior)
+    summed = np.zeros(0, dtype=np.int64) if totals is None else totals.entries.corridor
+    draws = _stack(posterior, np.unique(np.concatenate([reports.corridor, summed])))
     fitted = _fitted(posterior, draws)
-    log_mean = draws.log_flow[:, reports.corridor, reports.period]
-    _refuse_absent(observations, reports, np.isnan(log_mean[0]))
-    log_mean = log_mean + _offset(draws, posterior, reports, rng)
-    log_mean += _effects(posterior, draws, reports, rng)
-    log_mean += _series_effects(draws, fitted, reports, rng)
+    log_mean = _log_flow(draws, reports)
+    _refuse_absent(observations, reports, np.isnan(log_mean[:1]).any(axis=0))
+    log_mean = _log_expected(posterior, draws, fitted, reports, rng)
     sd = _noise_sd(draws, posterior, reports, rng)
     sd = sd / np.sqrt(_noise_weights(posterior, fitted, reports, len(sd), rng))
     log_mean += sd * rng.standard_normal(sd.shape)
-    return reports.row, rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    count = rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    if totals is None:
+        return reports.row, count
+    sums = _draw_sums(posterior, draws, fitted, totals, rng)
+    return np.concatenate([reports.row, totals.row]), np.concatenate([count, sums], axis=1)
 
 
 def predict(posterior: Posterior, observations: Observations, *, seed: int = 1) -> pd.DataFrame:

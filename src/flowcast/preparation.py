@@ -1,7 +1,7 @@
 """From files and frames to a problem that can be fitted; everything is checked first."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,8 @@ from flowcast.model.grid import Grid, build_grid
 from flowcast.model.problem import Problem, build_problem
 from flowcast.model.process import build_covariates
 from flowcast.model.reports import build_reports, usable_rows
+from flowcast.model.totals_cells import is_single_cell, model_periods, single_places
+from flowcast.model.totals_rows import build_totals
 from flowcast.observations import Observations, read_observations
 from flowcast.places import code_kind, convert_code
 
@@ -134,8 +136,10 @@ def _grid(inputs: Inputs) -> Grid:
     if covariates is not None and "place" in covariates.coords:
         places = _covariate_places(covariates)
     else:
-        places = list(observations.places)
-    return build_grid(observations.table, places, codes=observations.codes, name=observations.name)
+        places = single_places(observations.places)
+    table = observations.table
+    of_model = table[model_periods(table, places)]
+    return build_grid(of_model, places, codes=observations.codes, name=observations.name)
 
 
 def prepare(inputs: Inputs) -> Prepared:
@@ -148,9 +152,14 @@ def prepare(inputs: Inputs) -> Prepared:
     """
     table = inputs.observations.table
     grid = _grid(inputs)
-    use = usable_rows(table, grid, inputs.observations.name)
-    kept = table[use]
-    reports = build_reports(kept, grid)
+    name, outside = inputs.observations.name, inputs.spec.measurement.places_outside
+    kept = table[usable_rows(table, grid, name, outside=outside)]
+    single = kept[is_single_cell(kept, grid)]
+    if single.empty:  # sums alone do not say what they are made of
+        raise InputError([Fault(name, "no flow between two places in one period", "one at least")])
+    reports = build_reports(single, grid)
+    reports = replace(reports, row=single.index.to_numpy()[reports.row])
+    totals, about_totals = build_totals(kept, grid, name, outside=outside)
     covariates = build_covariates(inputs.spec, inputs.covariates, grid)
     notes = []
     mirrors = int(table["mirror_of"].notna().sum())
@@ -158,8 +167,10 @@ def prepare(inputs: Inputs) -> Prepared:
         notes.append(f"{mirrors} reports repeat the other side's figure and count once")
     if len(table) - len(kept) - mirrors > 0:
         notes.append(f"{len(table) - len(kept) - mirrors} superseded vintages left out")
+    notes += about_totals
     unknown = int(kept["duration_months"].isna().sum())
     if unknown and inputs.spec.measurement.duration:
         notes.append(f"{unknown} reports without a duration criterion were taken as 12 months")
     notes += [f"{n} cells of {name} imputed as declared" for name, n in covariates.imputed.items()]
-    return Prepared(build_problem(inputs.spec, grid, reports, covariates), tuple(notes))
+    problem = build_problem(inputs.spec, grid, reports, covariates, totals)
+    return Prepared(problem, tuple(notes))

@@ -6,7 +6,7 @@ A file is written beside its place and then renamed, so that half a table is nev
 import json
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal, get_args
@@ -24,7 +24,15 @@ from flowcast._table_text import (
 from flowcast._tabular import read_raw
 from flowcast.errors import Faults, UsageError, nearest
 
-__all__ = ["TABLE_FORMATS", "TableFormat", "read_table", "render_table", "write_table"]
+__all__ = [
+    "TABLE_FORMATS",
+    "TableFormat",
+    "check_target",
+    "read_table",
+    "render_table",
+    "write_parts",
+    "write_table",
+]
 
 TableFormat = Literal["csv", "parquet", "xlsx", "html", "latex", "md", "json"]
 TABLE_FORMATS: Final[tuple[TableFormat, ...]] = get_args(TableFormat)
@@ -71,7 +79,7 @@ def write_table(
         intervals. Stands in the formats for reading, and in `xlsx` and `json`.
     notes
         Laid over what the table knows about itself (``unit``, ``definition``, ``intervals``,
-        ``source``, ``notes``); an empty text takes an entry away.
+        ``source``, ``inference``, ``notes``); an empty text takes an entry away.
 
     Returns
     -------
@@ -99,6 +107,29 @@ def write_table(
             f"of {', '.join(name for name in TABLE_FORMATS if name not in BINARY)}"
         )
     return content
+
+
+def write_parts(parts: Iterable[pd.DataFrame], path: Path) -> None:
+    """Write a table that comes in parts as one Parquet file, a part in memory at a time.
+
+    Parameters
+    ----------
+    parts
+        Frames of the same columns, at least one. What the first knows about itself goes into the
+        file.
+    path
+        Where to. The file is not renamed into place: it belongs into a folder that is.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    remaining = iter(parts)
+    first = pa.Table.from_pandas(next(remaining), preserve_index=False)
+    with pq.ParquetWriter(path, first.schema) as writer:
+        writer.write_table(first)
+        del first
+        for part in remaining:
+            writer.write_table(pa.Table.from_pandas(part, writer.schema, preserve_index=False))
 
 
 def render_table(
@@ -138,6 +169,25 @@ def _format_of(path: str | Path | None, format: TableFormat | None) -> TableForm
             "format by name"
         )
     return SUFFIXES[suffix]
+
+
+def check_target(path: str | Path) -> None:
+    """Refuse a file that `write_table` could not write, before the table is computed.
+
+    Raises
+    ------
+    UsageError
+        If the suffix stands for no format, or the folder does not exist.
+    """
+    _format_of(path, None)
+    _require_folder(Path(path))
+
+
+def _require_folder(path: Path) -> None:
+    if not path.parent.is_dir():
+        raise UsageError(
+            f"({path}) | found no folder {str(path.parent)!r}; allowed: one that exists"
+        )
 
 
 def _to_csv(frame: pd.DataFrame, caption: str, about: Mapping[str, str]) -> str:
@@ -201,10 +251,7 @@ WRITERS: Final[dict[str, Callable[[pd.DataFrame, str, Mapping[str, str]], str | 
 
 
 def _write_atomically(path: Path, content: bytes) -> None:
-    if not path.parent.is_dir():
-        raise UsageError(
-            f"({path}) | found no folder {str(path.parent)!r}; allowed: one that exists"
-        )
+    _require_folder(path)
     partial = path.with_name(f".{path.name}.partial-{secrets.token_hex(4)}")
     try:
         with partial.open("xb") as file:

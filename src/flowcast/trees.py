@@ -1,19 +1,21 @@
 """How draws are laid out in the posterior's tree: names, dims, coordinates."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast.model.assemble import Sites
+from flowcast.model.grid import Grid
 from flowcast.model.hyper import vector_priors
 from flowcast.model.problem import Problem
 
-__all__ = ["build_evidence", "build_tree", "hyper_dataset"]
+__all__ = ["FLOW_ATTRS", "build_evidence", "build_tree", "hyper_dataset", "latent_coords"]
 
 FloatArray = NDArray[np.float64]
+FLOW_ATTRS: Final = {"units": "log persons per period", "definition": "12 months"}
 
 
 def hyper_dataset(problem: Problem, values: Mapping[str, NDArray[Any]]) -> xr.Dataset:
@@ -40,38 +42,49 @@ def build_evidence(problem: Problem) -> NDArray[np.str_]:
     sides = np.zeros((2, grid.n_corridor, grid.n_period), dtype=bool)
     side = (reports.side == "emigration").astype(int)
     sides[side, reports.corridor, reports.period] = True
-    names = np.array(["none", "one_report", "both_reports"])
-    return np.asarray(names[sides.sum(axis=0)])
+    n_side = sides.sum(axis=0)
+    out = np.array(["none", "one_report", "both_reports"])[n_side]
+    if problem.totals is None:
+        return np.asarray(out)
+    summed = np.zeros(out.shape, dtype=bool)
+    summed[problem.totals.cells] = True
+    beside = np.array(["total", "one_report+total", "both_reports+total"])
+    return np.asarray(np.where(summed, beside[n_side], out))
 
 
-def _latent(
-    problem: Problem, latent: FloatArray, index: NDArray[np.int64]
-) -> tuple[xr.Dataset, dict[str, Any]]:
-    grid = problem.grid
-    coords: dict[str, Any] = {
+def latent_coords(grid: Grid, hyper_draw: NDArray[np.integer]) -> dict[str, Any]:
+    """Return the coordinates of latent flows.
+
+    Parameters
+    ----------
+    grid
+        Corridors and periods.
+    hyper_draw
+        Which draw of the hyper-parameters each latent draw belongs to, (chain, draw).
+    """
+    n_chain, n_draw = hyper_draw.shape
+    return _cell_coords(grid) | {
+        "chain": np.arange(n_chain),
+        "draw": np.arange(n_draw),
+        "hyper_draw": (("chain", "draw"), hyper_draw),
+    }
+
+
+def _cell_coords(grid: Grid) -> dict[str, Any]:
+    return {
         "origin": ("corridor", grid.origin_code.astype(str)),
         "destination": ("corridor", grid.destination_code.astype(str)),
         "period": np.arange(grid.n_period),
         "period_start": ("period", grid.period_start.to_numpy()),
         "period_end": ("period", grid.period_end.to_numpy()),
     }
-    n_chain = latent.shape[0]
-    data = xr.Dataset(
-        {
-            "log_flow": (
-                ("chain", "draw", "corridor", "period"),
-                latent.astype(np.float32),
-                {"units": "log persons per period", "definition": "12 months"},
-            )
-        },
-        coords
-        | {
-            "chain": np.arange(n_chain),
-            "draw": np.arange(len(index)),
-            "hyper_draw": (("chain", "draw"), np.broadcast_to(index, (n_chain, len(index)))),
-        },
-    )
-    return data, coords
+
+
+def _latent(grid: Grid, latent: NDArray[np.floating], index: NDArray[np.int64]) -> xr.Dataset:
+    hyper_draw = np.broadcast_to(index, (latent.shape[0], latent.shape[1]))
+    dims = ("chain", "draw", "corridor", "period")
+    flow = {"log_flow": (dims, latent.astype(np.float32, copy=False), FLOW_ATTRS)}
+    return xr.Dataset(flow, latent_coords(grid, hyper_draw))
 
 
 def _reports(problem: Problem, sites: Sites) -> xr.Dataset:
@@ -118,22 +131,29 @@ def build_tree(
     hyper: xr.Dataset,
     stats: Mapping[str, NDArray[Any]],
     sites: Sites,
-    latent: FloatArray,
+    latent: NDArray[np.floating] | xr.Dataset,
     coefficient: FloatArray,
     index: NDArray[np.int64],
     prior: tuple[xr.Dataset, FloatArray] | None,
 ) -> xr.DataTree:
-    """Lay everything out as described in `Posterior`."""
-    flows, coords = _latent(problem, latent, index)
+    """Lay everything out as described in `Posterior`.
+
+    Latent flows come as an array (chain, draw, corridor, period), with the draws of the
+    hyper-parameters that they belong to, (draw,) or (chain, draw); or as `open_latent` returns them
+    from a store.
+    """
+    if not isinstance(latent, xr.Dataset):
+        latent = _latent(problem.grid, latent, index)
     statistics = {k: (("chain", "draw"), v) for k, v in stats.items() if v.ndim == 2}
     groups: dict[str, xr.Dataset] = {
         "posterior": hyper,
         "sample_stats": xr.Dataset(statistics, {"chain": hyper["chain"], "draw": hyper["draw"]}),
-        "latent": flows,
+        "latent": latent,
         "coefficients": _terms(problem, coefficient, sites),
         "reports": _reports(problem, sites),
         "cells": xr.Dataset(
-            {"evidence": (("corridor", "period"), build_evidence(problem))}, coords
+            {"evidence": (("corridor", "period"), build_evidence(problem))},
+            _cell_coords(problem.grid),
         ),
     }
     if prior is not None:

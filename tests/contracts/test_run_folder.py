@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from shutil import copytree
+from shutil import copytree, rmtree
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ import pandas as pd
 import pytest
 import xarray as xr
 import yaml
-from support import tiny_posterior
+from support import single_precision, stored_posterior, tiny_posterior
 
 import flowcast
+from flowcast.checking import check_path
 from flowcast.config import dump_model, read_model
 from flowcast.errors import InputError, UsageError
 from flowcast.estimates import summarise
-from flowcast.persistence import is_run, read_run, require_free, write_run
+from flowcast.persistence import check_run, is_run, read_run, require_free, write_run
 from flowcast.posterior import GateResult, Posterior
 from flowcast.vocabulary import DEFAULT_PROBS, ESTIMATE_COLUMNS, ESTIMATE_MEASURES
 
@@ -192,6 +193,185 @@ def test_extras_belong_to_the_run_and_are_hashed(tmp_path: Path, posterior: Post
         read_run(run)
 
 
+def test_estimates_say_how_they_were_inferred(tmp_path: Path) -> None:
+    told = {"method": "laplace", "exact": True}
+    run = write_run(tiny_posterior(2, 1, info=told), tmp_path / "run")
+    attrs = pd.read_parquet(run / "estimates.parquet").attrs
+    assert attrs.items() >= {"model": "tiny", "unit": "persons per period", **told}.items()
+    assert manifest_of(run).items() >= told.items()
+
+
+# Latent flows that are too many for memory
+
+STORE = "posterior.zarr"
+PIECES = f"{STORE}/latent/log_flow/c"
+"""Where the flows lie, in files named by chain, draw, block of corridors and period."""
+
+
+@pytest.fixture(scope="module")
+def stored(tmp_path_factory: pytest.TempPathFactory, posterior: Posterior) -> Posterior:
+    return stored_posterior(
+        posterior, tmp_path_factory.mktemp("work") / "draws.zarr", block_corridors=5
+    )
+
+
+@pytest.fixture(scope="module")
+def written_store(tmp_path_factory: pytest.TempPathFactory, stored: Posterior) -> Path:
+    return write_run(stored, tmp_path_factory.mktemp("large") / "runs" / "large")
+
+
+@pytest.fixture
+def large(tmp_path: Path, written_store: Path) -> Path:
+    """A run with stored flows, of one's own to spoil."""
+    copytree(written_store.parent, tmp_path / "runs")
+    return tmp_path / "runs" / "large"
+
+
+def test_stored_flows_make_a_store_of_the_whole_tree(large: Path) -> None:
+    assert names(large) == FILES - {"posterior.nc"} | {STORE}
+    pieces = {p.relative_to(large).as_posix() for p in (large / PIECES).rglob("*") if p.is_file()}
+    assert pieces == {f"{PIECES}/{chain}/0/{block}/0" for chain in (0, 1) for block in (0, 1, 2)}
+    files = (p for p in large.rglob("*") if p.is_file() and p.name != "manifest.json")
+    assert set(manifest_of(large)["files"]) == {p.relative_to(large).as_posix() for p in files}
+
+
+def test_xarray_alone_reads_the_store(large: Path, posterior: Posterior) -> None:
+    with xr.open_datatree(large / STORE, engine="zarr") as tree:
+        assert set(tree.children) == set(posterior.tree.children)
+        flows = tree["latent"].to_dataset()["log_flow"]
+        assert flows.dims == ("chain", "draw", "corridor", "period")
+        np.testing.assert_array_equal(flows, posterior.log_flow.astype("float32"))
+        assert "NA" in tree["latent"]["origin"].values
+        assert "one_report+survey" in tree["cells"]["evidence"].values
+
+
+def test_a_run_with_stored_flows_reads_back_as_it_was(large: Path, posterior: Posterior) -> None:
+    back = read_run(large)
+    assert not back.log_flow.variable._in_memory
+    for name, group in single_precision(posterior).tree.children.items():
+        expected = group.to_dataset().map(as_text, keep_attrs=True)
+        assert back.tree[name].to_dataset().equals(expected), name
+    assert dump_model(back.spec) == dump_model(posterior.spec)
+    assert back.gate == posterior.gate
+    check_run(large)
+
+
+def test_stored_flows_give_the_same_tables(tmp_path: Path, large: Path, stored: Posterior) -> None:
+    small = write_run(single_precision(tiny_posterior()), tmp_path / "small")
+    tables = [pd.read_parquet(run / "estimates.parquet") for run in (small, large)]
+    pd.testing.assert_frame_equal(*tables, rtol=1e-12)
+    again = write_run(read_run(large), tmp_path / "again")
+    for name, told in manifest_of(large)["files"].items():
+        assert manifest_of(again)["files"][name] == told, name
+
+
+def test_flows_are_linked_into_the_run_and_outlive_their_first_place(
+    tmp_path: Path, posterior: Posterior
+) -> None:
+    posterior = stored_posterior(posterior, tmp_path / "work", block_corridors=5)
+    run = write_run(posterior, tmp_path / "run")
+    piece = "latent/log_flow/c/0/0/0/0"
+    assert (tmp_path / "work" / piece).samefile(run / STORE / piece)
+    rmtree(tmp_path / "work")
+    assert np.isfinite(read_run(run).log_flow.values).all()
+
+
+def test_flows_are_copied_where_they_cannot_be_linked(
+    tmp_path: Path, stored: Posterior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = os.link
+
+    def refuse(source: str, target: str) -> None:
+        if not str(source).endswith(".partial"):  # by which Zarr itself makes files whole
+            raise OSError("another file system")
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", refuse)
+    run = write_run(stored, tmp_path / "run")
+    np.testing.assert_array_equal(read_run(run).log_flow.values, stored.log_flow.values)
+
+
+def test_a_selection_of_stored_flows_is_written_as_it_is(tmp_path: Path, stored: Posterior) -> None:
+    groups = {name: node.to_dataset() for name, node in stored.tree.children.items()}
+    groups["latent"] = groups["latent"].isel(draw=slice(0, 7))
+    few = replace(stored, tree=xr.DataTree.from_dict(groups))
+    run = write_run(few, tmp_path / "run")
+    assert names(run) == FILES
+    np.testing.assert_array_equal(read_run(run).log_flow, stored.log_flow[:, :7])
+
+
+def test_flows_that_were_loaded_and_changed_are_written_as_they_are(
+    tmp_path: Path, stored: Posterior
+) -> None:
+    groups = {name: node.to_dataset() for name, node in stored.tree.children.items()}
+    groups["latent"] = groups["latent"].copy(deep=True).load()
+    groups["latent"]["log_flow"].values[:] += 1.0
+    run = write_run(replace(stored, tree=xr.DataTree.from_dict(groups)), tmp_path / "run")
+    assert names(run) == FILES
+    np.testing.assert_array_equal(read_run(run).log_flow, stored.log_flow.values + np.float32(1.0))
+
+
+@pytest.mark.parametrize("name", [f"{PIECES}/0/0/1/0", f"{STORE}/latent/origin/zarr.json"])
+def test_a_missing_file_of_a_store_is_noticed(large: Path, name: str) -> None:
+    (large / name).unlink()
+    assert f"{name}) | found no such file" in refused(large)
+
+
+def test_a_file_added_to_a_store_is_noticed(large: Path) -> None:
+    (large / PIECES / "0" / "0" / "7").mkdir()
+    (large / PIECES / "0" / "0" / "7" / "0").write_bytes(b"?")
+    with pytest.raises(InputError, match=r"c/0/0/7/0\) \| found a file that was added"):
+        read_run(large)
+
+
+def test_a_piece_of_another_size_is_noticed(large: Path) -> None:
+    with (large / PIECES / "1" / "0" / "0" / "0").open("ab") as file:
+        file.write(b"!")
+    with pytest.raises(InputError, match=r"c/1/0/0/0\) \| found content with \d+ bytes"):
+        read_run(large)
+
+
+def test_a_changed_file_beside_the_flows_is_noticed(large: Path) -> None:
+    path = large / STORE / "latent" / "log_flow" / "zarr.json"
+    path.write_text(path.read_text().replace("12 months", "24 months"))
+    assert "log_flow/zarr.json) | found content with hash" in refused(large)
+
+
+def test_a_changed_piece_is_noticed_when_it_is_read_and_when_the_run_is_checked(
+    large: Path,
+) -> None:
+    path = large / PIECES / "1" / "0" / "2" / "0"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 3] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"c/1/0/2/0\) \| found content with hash"):
+        check_run(large)
+    (checked,) = check_path(large)
+    assert not checked.passed
+    flows = read_run(large).log_flow
+    assert np.isfinite(flows[0].values).all()
+    with pytest.raises(ValueError, match="checksum"):
+        _ = flows[1].values
+
+
+def test_an_interrupted_link_leaves_nothing(
+    tmp_path: Path, stored: Posterior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowcast._zarr.shutil.copytree", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        write_run(stored, tmp_path / "run")
+    assert names(tmp_path) == set()
+
+
+def test_a_run_with_stored_flows_is_replaced_whole(large: Path) -> None:
+    write_run(tiny_posterior(3, 1), large, force=True)
+    assert names(large) == FILES
+    assert read_run(large).log_flow.sizes["corridor"] == 6
+
+
 # Where a run may stand
 
 
@@ -299,7 +479,7 @@ def test_files_added_by_the_user_do_not_matter(run: Path) -> None:
 @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError, MemoryError])
 @pytest.mark.parametrize(
     "step",
-    ["write_tree", "dump_model", "summarise", "write_table", "_manifest"],
+    ["write_tree", "dump_model", "estimate_tables", "write_parts", "_manifest"],
 )
 def test_an_interruption_at_any_step_leaves_nothing(
     tmp_path: Path,
@@ -333,7 +513,7 @@ def test_an_interruption_leaves_the_old_run(run: Path, monkeypatch: pytest.Monke
 WRITER = """
 import sys, time
 from pathlib import Path
-from support import tiny_posterior
+from support import single_precision, stored_posterior, tiny_posterior
 from flowcast.persistence import write_run
 
 def wait(folder):

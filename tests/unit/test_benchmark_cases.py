@@ -27,11 +27,6 @@ def cases() -> ModuleType:
 
 
 @pytest.fixture
-def worlds() -> ModuleType:
-    return import_module("benchmarks.worlds")
-
-
-@pytest.fixture
 def imem31() -> ModuleType:
     return import_module("benchmarks.imem31")
 
@@ -167,53 +162,6 @@ def test_estimates_are_joined_by_corridor_and_year(cases: ModuleType) -> None:
 
 def test_zero_has_a_logarithm(cases: ModuleType) -> None:
     np.testing.assert_allclose(cases.log_half(pd.Series([0, 1, 99])), np.log([0.5, 1.5, 99.5]))
-
-
-# --- coverage of simulated worlds ----------------------------------------------------------------
-
-
-def test_the_standard_error_is_clustered_by_world(worlds: ModuleType) -> None:
-    """3 of 4 and 1 of 2 inside: share 2/3, residuals +1/3 and -1/3, error sqrt(2 x 2/9) / 6."""
-    frame = pd.DataFrame({"world": [1, 1, 1, 1, 2, 2], "inside": [1, 1, 1, 0, 1, 0]})
-    share, error, cells = worlds.clustered(frame.astype({"inside": bool}), "inside")
-    assert (share, error, cells) == (pytest.approx(2 / 3), pytest.approx(1 / 9), 6)
-
-
-def test_worlds_that_agree_have_no_standard_error(worlds: ModuleType) -> None:
-    frame = pd.DataFrame({"world": np.repeat([1, 2, 3], 2), "inside": [True, False] * 3})
-    assert worlds.clustered(frame, "inside") == (0.5, 0.0, 6)
-
-
-def test_cells_that_move_together_are_not_counted_as_many(worlds: ModuleType) -> None:
-    """Ten copies of each cell within its world add no information on coverage."""
-    rng = np.random.default_rng(1)
-    frame = pd.DataFrame({"world": np.arange(40), "inside": rng.random(40) < 0.7})
-    many = pd.concat([frame] * 10, ignore_index=True)
-    assert worlds.clustered(many, "inside")[:2] == pytest.approx(
-        worlds.clustered(frame, "inside")[:2]
-    )
-
-
-def test_the_coverage_report_sorts_cells_by_evidence_and_size(worlds: ModuleType) -> None:
-    evidence = ["both_reports", "one_report", "one_report", "none"]
-    one = pd.DataFrame({"evidence": evidence, "log_flow": np.log([5.0, 10.0, 99.0, 100.0])})
-    frame = pd.concat([one.assign(world=w) for w in (1, 2)], ignore_index=True)
-    frame = frame.assign(in50=False, in80=frame["evidence"] != "none", in90=True, in95=True)
-    lines = worlds.report(frame).splitlines()
-    assert lines[0].split() == ["group", "cells", "50", "%", "80", "%", "90", "%", "95", "%"]
-    found = {}
-    for line in lines[1:]:
-        head = line.split("0.000 (0.000)")[0].split()
-        found[" ".join(head[:-1])] = (int(head[-1]), line.split("(0.000)")[1].strip())
-    assert found == {
-        "all cells": (8, "0.750"),
-        "both reports": (2, "1.000"),
-        "one report": (4, "1.000"),
-        "no report": (2, "0.000"),
-        "flow below 10": (2, "1.000"),
-        "flow 10-100": (4, "1.000"),
-        "flow 100 and more": (2, "0.000"),
-    }
 
 
 # --- scores of held-out reports ------------------------------------------------------------------

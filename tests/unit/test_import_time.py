@@ -9,6 +9,8 @@ HEAVY = {
     "arviz",
     "arviz_base",
     "arviz_stats",
+    "dask",
+    "distributed",
     "h5netcdf",
     "matplotlib",
     "numba",

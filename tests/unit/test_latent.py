@@ -1,6 +1,7 @@
 """Conditional simulation against the dense Gaussian conditional."""
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,15 @@ from support import (
 
 from flowcast.model.assemble import Sites
 from flowcast.model.hyper import draw_hyper
-from flowcast.model.latent import cell_mean, design_product, draw_latent, draw_path
+from flowcast.model.latent import (
+    cell_mean,
+    design_product,
+    draw_cells,
+    draw_coefficients,
+    draw_latent,
+    draw_parts,
+    draw_path,
+)
 from flowcast.model.problem import Problem
 from flowcast.model.sites import initial_sites, update_sites
 from flowcast.simulation import simulate_world
@@ -184,3 +193,81 @@ def test_cell_mean_is_the_dense_design_of_flows_times_coefficients() -> None:
     coefficient = np.random.default_rng(3).normal(size=problem.coefficients.n)
     found = cell_mean(problem, coefficient) + np.zeros((problem.grid.n_corridor, 3))
     np.testing.assert_allclose(found.ravel(), flow_design(problem) @ coefficient, rtol=1e-12)
+
+
+class Still:
+    """A source of randomness that always gives the expected value."""
+
+    def standard_normal(self, size: object) -> NDArray[np.float64]:
+        return np.zeros(size)  # type: ignore[call-overload, no-any-return]
+
+    def gamma(self, shape: float, scale: float, size: int) -> NDArray[np.float64]:
+        return np.full(size, shape * scale)
+
+
+STILL: Any = Still()
+
+
+def blocks(n: int, *edges: int) -> list[slice]:
+    return [slice(lo, hi) for lo, hi in pairwise([0, *edges, n])]
+
+
+@pytest.mark.parametrize("which", ["plain", "no_path", "bare"])
+def test_blocks_of_corridors_have_the_dense_mean_given_the_coefficients(which: str) -> None:
+    problem, hyper, sites = case(which, 3, missing=0.75)
+    grid, reports = problem.grid, problem.reports
+    assert len(problem.blocks.corridor) < grid.n_corridor
+    coefficient = draw_coefficients(problem, hyper, sites, np.random.default_rng(5))
+    path = path_covariance(problem, hyper, sites)
+    cell = reports.corridor * grid.n_period + reports.period
+    expected = dense_design(problem) @ coefficient + dense_offset(problem, hyper)
+    pull = np.linalg.solve(dense_covariance(problem, hyper, sites), sites.mean - expected)
+    wanted = flow_design(problem) @ coefficient + path[:, cell] @ pull
+    for parts in (blocks(grid.n_corridor), blocks(grid.n_corridor, 1, 2, 5, 5)):
+        made = [draw_cells(problem, hyper, sites, coefficient, part, STILL) for part in parts]
+        assert [len(m) for m in made] == [p.stop - p.start for p in parts]
+        np.testing.assert_allclose(np.concatenate(made).ravel(), wanted, atol=1e-10)
+
+
+def test_a_block_is_determined_by_its_stream() -> None:
+    problem, hyper, sites = case("plain", 3)
+    coefficient = draw_coefficients(problem, hyper, sites, np.random.default_rng(5))
+    first, again, other = (
+        draw_cells(problem, hyper, sites, coefficient, slice(2, 4), np.random.default_rng(s))
+        for s in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).all()
+
+
+def test_a_latent_draw_is_coefficients_and_then_all_cells() -> None:
+    problem, hyper, sites = case("plain", 3)
+    flow, coefficient = draw_latent(problem, hyper, sites, np.random.default_rng(1))
+    rng = np.random.default_rng(1)
+    np.testing.assert_array_equal(draw_coefficients(problem, hyper, sites, rng), coefficient)
+    cells = draw_cells(problem, hyper, sites, coefficient, slice(None), rng)
+    np.testing.assert_array_equal(cells, flow)
+
+
+def test_parts_add_up_to_the_flow_and_silent_corridors_get_weights_of_their_own() -> None:
+    problem, hyper, sites = case("plain", 3, missing=0.75)
+    coefficient = draw_coefficients(problem, hyper, sites, np.random.default_rng(5))
+    everywhere = slice(None)
+    parts = draw_parts(problem, hyper, sites, coefficient, everywhere, np.random.default_rng(1))
+    flow = draw_cells(problem, hyper, sites, coefficient, everywhere, np.random.default_rng(1))
+    np.testing.assert_array_equal(cell_mean(problem, coefficient) + parts.log_flow, flow)
+    assert parts.series.shape == (problem.grid.n_corridor, len(problem.series))
+    reported = problem.blocks.corridor
+    silent = np.setdiff1d(np.arange(problem.grid.n_corridor), reported)
+    kept = parts.innovation_weight[reported] == sites.innovation_weight[reported]
+    assert kept.all()
+    assert (parts.innovation_weight[silent] != sites.innovation_weight[silent]).all()
+
+
+def test_a_stretch_of_the_design_and_of_the_cells_is_that_of_the_whole() -> None:
+    problem, _, _ = case("plain", 3, missing=0.75)
+    coefficient = np.random.default_rng(3).normal(size=problem.coefficients.n)
+    parts = blocks(problem.grid.n_corridor, 1, 2, 5)
+    for make in (design_product, cell_mean):
+        made = [make(problem, coefficient, part) for part in parts]
+        np.testing.assert_array_equal(np.concatenate(made), make(problem, coefficient))

@@ -63,11 +63,10 @@ def test_a_shorter_minimum_stay_counts_more() -> None:
 def test_rows_the_model_has_no_part_for_are_refused_all_at_once() -> None:
     told = faults(
         {"family": "survey"},
-        {"measure": "net", "year": 2021},
+        {"measure": "index", "year": 2021},
         {"criterion": "birth", "year": 2022},
         {"age": "20-24", "sex": "F", "year": 2023},
         {"origin": "PL", "year": 2020},
-        {"origin": None, "year": 2024, "reporter": "destination"},
         {"reporter": "other", "year": 2025},
         {"year": 2026},
     )
@@ -75,10 +74,62 @@ def test_rows_the_model_has_no_part_for_are_refused_all_at_once() -> None:
     expected = ["age", "criterion", "family", "measure", "origin", "reporter", "sex"]
     assert sorted(by_column) == expected
     assert "1 rows with 'survey'" in by_column["family"].found
-    assert by_column["measure"].allowed == "flow"
+    assert by_column["measure"].allowed == "flow, immigration, emigration, net"
     assert by_column["age"].allowed == "totals"
-    assert by_column["origin"].found == "(empty), PL in 2 rows"
+    assert by_column["origin"].found == "PL in 1 rows"
     assert {f.where for f in told} == {"reports.csv"}
+
+
+def test_every_sum_that_cannot_be_one_is_refused_with_its_row() -> None:
+    told = faults(
+        {},
+        {"origin": None, "reporter": "destination", "measure": "immigration"},
+        {"origin": "nordic", "reporter": "destination"},
+        {"measure": "immigration", "reporter": "destination"},
+        {"measure": "net", "destination": None},
+        {"origin": "EU15", "destination": "benelux", "reporter": "destination"},
+    )
+    found = {f.row: (f.column, f.found.split(",")[0]) for f in told}
+    assert found == {
+        3: ("origin", "everywhere else with places outside the model: AD"),
+        4: ("origin", "grouping 'nordic' with places outside the model: DK"),
+        5: ("measure", "immigration between two places"),
+        6: ("destination", "net migration of an origin"),
+        7: ("destination", "groupings 'EU15' and 'benelux'"),
+    }
+
+
+def test_a_period_is_one_of_the_models_or_several_of_them() -> None:
+    dates = {"period_start": "2020-07-01", "period_end": "2022-01-01", "year": None}
+    frame = pd.DataFrame(
+        [
+            {k: v for k, v in ROW.items() if k != "year"} | change
+            for change in (
+                {"period_start": "2020-01-01", "period_end": "2021-01-01"},
+                {"period_start": "2021-01-01", "period_end": "2022-01-01"},
+                {k: v for k, v in dates.items() if v} | {"reporter": "destination"},
+                {
+                    "period_start": "2020-01-01",
+                    "period_end": "2022-01-01",
+                    "source": "other",
+                },
+                {
+                    "period_start": "2021-01-01",
+                    "period_end": "2023-01-01",
+                    "source": "other",
+                    "measure": "net",
+                    "origin": "AT",
+                },
+            )
+        ]
+    )
+    table = observations_from_frame(frame).table
+    grid = grid_of(table.iloc[:2])
+    with pytest.raises(InputError) as caught:
+        usable_rows(table, grid, "reports.csv")
+    found = sorted((f.row, f.found) for f in caught.value.faults if f.row is not None)
+    assert found == [(6, "period from 2021-01-01 to 2023-01-01")]
+    assert "period from 2020-07-01" in {f.found for f in caught.value.faults}
 
 
 def test_all_sound_rows_are_used() -> None:

@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "flowcast"
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+SAMPLERS_LOCK = (ROOT / "requirements-samplers.lock").read_text(encoding="utf-8")
+BOTH_LOCKS = pytest.mark.parametrize("lock", [LOCK, SAMPLERS_LOCK], ids=["main", "samplers"])
 
 # Written in pieces, so that this file does not contain what it forbids.
 TRACES = {
@@ -44,9 +46,10 @@ def requirement_name(requirement: str) -> str:
     return re.split(r"[<>=!~;\[ ]", requirement)[0].lower()
 
 
-def declared() -> list[str]:
+def declared(*, without: str = "") -> list[str]:
     project = PROJECT["project"]
-    groups = [project["dependencies"], *project["optional-dependencies"].values()]
+    extras = project["optional-dependencies"]
+    groups = [project["dependencies"], *(v for k, v in extras.items() if k != without)]
     return sorted(requirement_name(r) for group in groups for r in group)
 
 
@@ -72,22 +75,33 @@ def test_changelog_speaks_of_this_version_and_of_what_comes() -> None:
     assert flowcast.__version__ in headings
 
 
-def test_every_locked_requirement_is_pinned_and_hashed() -> None:
-    entries = locked_entries(LOCK)
-    assert len(entries) > 100
+@BOTH_LOCKS
+def test_every_locked_requirement_is_pinned_and_hashed(lock: str) -> None:
+    entries = locked_entries(lock)
+    assert len(entries) > (100 if lock == LOCK else 5)
     assert [e for e in entries if not re.fullmatch(r"[A-Za-z0-9._-]+==[A-Za-z0-9.+!]+", e)] == []
     assert [e for e, text in entries.items() if "--hash=sha256:" not in text] == []
 
 
-def test_the_lock_is_portable() -> None:
-    assert traces(LOCK) == set()
-    assert re.findall(r"\w+://\S+|file:\S+|\S+\.whl|^-\S+", LOCK, re.MULTILINE) == []
+@BOTH_LOCKS
+def test_the_locks_are_portable(lock: str) -> None:
+    assert traces(lock) == set()
+    assert re.findall(r"\w+://\S+|file:\S+|\S+\.whl|^-\S+", lock, re.MULTILINE) == []
 
 
 def test_the_lock_holds_every_declared_dependency_and_the_build_backend() -> None:
     names = {entry.split("==")[0] for entry in locked_entries(LOCK)}
     backend = {requirement_name(r) for r in PROJECT["build-system"]["requires"]}
-    assert (set(declared()) | backend) - names == set()
+    assert (set(declared(without="samplers")) | backend) - names == set()
+
+
+def test_the_samplers_are_locked_apart_and_change_no_version_of_the_main_lock() -> None:
+    main = dict(entry.split("==") for entry in locked_entries(LOCK))
+    apart = dict(entry.split("==") for entry in locked_entries(SAMPLERS_LOCK))
+    named = PROJECT["project"]["optional-dependencies"]["samplers"]
+    assert {requirement_name(r) for r in named} - set(apart) == set()
+    assert {k: v for k, v in apart.items() if k in main and main[k] != v} == {}
+    assert set(apart) - set(main) >= {"numpyro", "jax"}
 
 
 def test_every_dependency_is_justified_and_nothing_else_is() -> None:

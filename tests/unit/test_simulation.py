@@ -1,5 +1,6 @@
 """Simulated worlds: their tables agree with each other, with the truth and with what was asked."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from flowcast.config import Sampler, Tails
 from flowcast.covariates import read_covariates
 from flowcast.errors import InputError, UsageError
 from flowcast.observations import read_observations
-from flowcast.simulation import SimulatedWorld, simulate_world, simulation_spec
+from flowcast.simulation import SimulatedWorld, place_codes, simulate_world, simulation_spec
 
 TABLES = ("observations", "places", "corridors", "truth")
 
@@ -158,3 +159,37 @@ def test_a_world_says_its_size(world: SimulatedWorld) -> None:
 def test_unknown_hyper_parameters_are_refused_by_name() -> None:
     with pytest.raises(UsageError, match=r"found sd_coridor; allowed: .*sd_corridor"):
         simulate_world(4, 2, hyper={"sd_coridor": 9.0})
+
+
+def given_definitions(n_place: int) -> pd.DataFrame:
+    index = pd.MultiIndex.from_product([place_codes(n_place), ["destination", "origin"]])
+    frame = pd.DataFrame({"duration_months": 6.0, "reports": True}, index=index)
+    frame.loc[("W01", "origin"), "reports"] = False
+    frame.loc[("W02", "destination"), "duration_months"] = 12.0
+    return frame
+
+
+def test_definitions_can_be_given() -> None:
+    table = simulate_world(3, 2, definitions=given_definitions(3), missing=0.0).observations
+    assert len(table) == 2 * 3 * 2 * 2 - 4
+    assert not ((table["reporter"] == "origin") & (table["origin"] == "W01")).any()
+    twelve = (table["reporter"] == "destination") & (table["destination"] == "W02")
+    assert set(table.loc[twelve, "duration_months"]) == {12.0}
+    assert set(table.loc[~twelve, "duration_months"]) == {6.0}
+    assert "accuracy_class" not in table
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda d: d.iloc[1:], "found 5 rows; allowed: one for each of W01 to W03"),
+        (lambda d: pd.concat([d, d.iloc[:1]]), "found 7 rows"),
+        (lambda d: d.drop(columns="reports"), "found columns duration_months; allowed: reports"),
+        (lambda d: d.assign(duration=1.0), "columns duration_months, reports, duration"),
+    ],
+)
+def test_definitions_that_do_not_fit_the_world_are_refused(
+    change: Callable[[pd.DataFrame], pd.DataFrame], why: str
+) -> None:
+    with pytest.raises(UsageError, match=why):
+        simulate_world(3, 2, definitions=change(given_definitions(3)))

@@ -4,16 +4,18 @@ Draws are added up first and summarised afterwards. Whatever is large is worked 
 so that a table of all cells needs little more memory than the stored draws.
 """
 
-from flowcast.estimates.aggregation import aggregate, to_dataset
+from flowcast.estimates.aggregation import aggregate, aggregate_all, to_dataset
 from flowcast.estimates.flows import FlowEstimates, duration_log_factor, flow_estimates
 from flowcast.estimates.operators import Grouping
-from flowcast.estimates.summary import summarise
+from flowcast.estimates.summary import estimate_tables, summarise
 
 __all__ = [
     "FlowEstimates",
     "Grouping",
     "aggregate",
+    "aggregate_all",
     "duration_log_factor",
+    "estimate_tables",
     "flow_estimates",
     "summarise",
     "to_dataset",

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
+import scipy.sparse as sp
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -12,6 +13,7 @@ from flowcast.errors import UsageError, nearest
 from flowcast.estimates.flows import SAMPLE_DIMS, FlowEstimates
 from flowcast.estimates.operators import (
     Grouping,
+    Groups,
     System,
     build_groups,
     build_operator,
@@ -19,10 +21,10 @@ from flowcast.estimates.operators import (
 )
 from flowcast.vocabulary import ESTIMATE_MEASURES, EstimateMeasure
 
-__all__ = ["aggregate", "to_dataset"]
+__all__ = ["aggregate", "aggregate_all", "to_dataset"]
 
-BLOCK: Final = 4_000_000
-"""Numbers worked on at a time (32 MB)."""
+BLOCK: Final = 12_000_000
+"""Numbers worked on at a time (96 MB): a sum is touched once for each block."""
 MAX_DENSE: Final = 50_000_000
 """Numbers that `to_dataset` lays out at most (400 MB)."""
 
@@ -60,24 +62,77 @@ def aggregate(
         If the measure is unknown, the draws are sums already, or groups that share a place were to
         be the ends of flows.
     """
-    _check_measure(measure)
+    return aggregate_all(estimates, [measure], by)[0]
+
+
+def aggregate_all(
+    estimates: FlowEstimates, measures: Sequence[EstimateMeasure], by: Grouping | None = None
+) -> list[FlowEstimates]:
+    """Add up the draws of flows to several measures, in one pass over the flows.
+
+    Parameters
+    ----------
+    estimates
+        Flows on corridors.
+    measures, by
+        As for `aggregate`.
+
+    Returns
+    -------
+    list of FlowEstimates
+        One for each measure.
+
+    Raises
+    ------
+    InputError, UsageError
+        As `aggregate`.
+    """
+    for measure in measures:
+        _check_measure(measure)
     if estimates.measure != "flow":
         raise UsageError(f"(measure) | found draws of {estimates.measure}; allowed: draws of flows")
-    if measure == "flow" and by is None:
-        return estimates
+    summed = [measure for measure in measures if measure != "flow" or by is not None]
+    if not summed:
+        return [estimates for _ in measures]
     system = System.of(list(estimates.origins), list(estimates.destinations), estimates.codes)
     groups = build_groups(by, system, _middle_years(estimates.period_bounds))
-    operators = [build_operator(measure, member, system) for member in groups.member]
+    operators = {
+        measure: [build_operator(measure, member, system) for member in groups.member]
+        for measure in summed
+    }
+    draws = _apply(estimates, list(operators.values()))
+    made = {
+        measure: _lay_out(estimates, measure, groups, system, own, values)
+        for (measure, own), values in zip(operators.items(), draws, strict=True)
+    }
+    return [made.get(measure, estimates) for measure in measures]
+
+
+def _lay_out(
+    estimates: FlowEstimates,
+    measure: EstimateMeasure,
+    groups: Groups,
+    system: System,
+    operators: Sequence[sp.csr_array],
+    values: NDArray[np.float64],
+) -> FlowEstimates:
+    """Return sums (chain, draw, cell, period) as estimates, with what they rest on."""
     coords = _cell_coords(measure, groups.names)
     dims = ("corridor" if measure == "flow" else "place", "period")
     words = join_evidence(estimates.evidence.values, operators)
-    evidence = estimates.evidence
+    kept = estimates.select(corridor=slice(0, 0)).coords.items()
+    draws = xr.DataArray(
+        values,
+        dims=(*SAMPLE_DIMS, *dims),
+        coords={name: c for name, c in kept if "corridor" not in c.dims},
+    )
+    period = {"period": estimates.evidence["period"]}
     return replace(
         estimates,
-        _stored=_apply(estimates, operators, dims[0]).assign_coords(coords),
+        _stored=draws.assign_coords(coords),
         _log_factor=None,
         measure=measure,
-        evidence=xr.DataArray(words, dims=dims, coords={**coords, "period": evidence["period"]}),
+        evidence=xr.DataArray(words, dims=dims, coords={**coords, **period}),
         notes=(*estimates.notes, *groups.notes, *_describe_bounds(measure, system)),
     )
 
@@ -114,20 +169,65 @@ def _cell_coords(measure: EstimateMeasure, names: Sequence[str]) -> dict[str, An
     }
 
 
-def _apply(estimates: FlowEstimates, operators: Sequence[Any], dim: str) -> xr.DataArray:
-    """Apply each period's operator to each draw, a block of draws at a time."""
-    like = estimates.select(corridor=slice(0, 0))
-    n_chain, n_draw, _, n_period = like.shape
-    out = np.empty((n_chain, n_draw, operators[0].shape[0], n_period))
-    step = max(1, BLOCK // max(1, n_chain * estimates.sizes["corridor"]))
-    for k, operator in enumerate(operators):
-        for start in range(0, n_draw, step):
-            rows = slice(start, start + step)
-            flows = estimates.select(period=k, draw=rows).values
-            flat = flows.reshape(-1, flows.shape[-1])
-            out[:, rows, :, k] = (operator @ flat.T).T.reshape(*flows.shape[:2], -1)
-    kept = {name: c for name, c in like.coords.items() if "corridor" not in c.dims}
-    return xr.DataArray(out, dims=(*SAMPLE_DIMS, dim, "period"), coords=kept)
+def _apply(
+    estimates: FlowEstimates, operators: Sequence[Sequence[sp.csr_array]]
+) -> list[NDArray[np.float64]]:
+    """Return the sums of each measure, (chain, draw, cell, period), a block of corridors at a time.
+
+    A flow that does not exist, as one of its places did not, is no part of a sum. A sum of nothing
+    else does not exist either.
+    """
+    sizes, n_period = estimates.sizes, estimates.sizes["period"]
+    # Columns are cut out for every block; neighbouring periods often share one operator.
+    columns = [_share([sp.csc_array(one) for one in own]) for own in operators]
+    shapes = [(own[0].shape[0], n_period) for own in operators]
+    sums = [np.zeros((*shape, estimates.n_draws)) for shape in shapes]
+    found = [np.zeros(shape) for shape in shapes]
+    for cells in estimates.blocks(BLOCK):
+        flows = estimates.block(cells)
+        exists = ~np.isnan(flows[..., 0])
+        flows[~exists] = 0.0
+        for own, total, count in zip(columns, sums, found, strict=True):
+            _add_block(own, cells, flows, exists, total, count)
+    for each, total, count in zip(operators, sums, found, strict=True):
+        wanted = np.stack([np.diff(one.indptr) > 0 for one in each], axis=1)
+        total[wanted & (count == 0)] = np.nan
+    return [
+        np.moveaxis(total, -1, 0).reshape(sizes["chain"], sizes["draw"], *total.shape[:2])
+        for total in sums
+    ]
+
+
+def _share(operators: Sequence[sp.csc_array]) -> list[tuple[slice, sp.csc_array]]:
+    """Return runs of periods with the operator that they share."""
+    starts = [0] + [
+        k for k in range(1, len(operators)) if not _is_same(operators[k - 1], operators[k])
+    ]
+    stops = [*starts[1:], len(operators)]
+    return [(slice(k, stop), operators[k]) for k, stop in zip(starts, stops, strict=True)]
+
+
+def _is_same(one: sp.csc_array, other: sp.csc_array) -> bool:
+    parts = ((a.indptr, a.indices, a.data) for a in (one, other))
+    return all(np.array_equal(a, b) for a, b in zip(*parts, strict=True))
+
+
+def _add_block(
+    operators: Sequence[tuple[slice, sp.csc_array]],
+    cells: slice,
+    flows: NDArray[np.float64],
+    exists: NDArray[np.bool_],
+    total: NDArray[np.float64],
+    count: NDArray[np.float64],
+) -> None:
+    """Add a block of flows (corridor, period, sample) to sums (cell, period, sample)."""
+    for periods, operator in operators:
+        part = sp.csr_array(operator[:, cells])
+        rows = np.flatnonzero(np.diff(part.indptr))
+        part, block = part[rows], flows[:, periods]
+        sums = part @ block.reshape(len(block), -1)
+        total[rows, periods] += sums.reshape(len(rows), *block.shape[1:])
+        count[rows, periods] += abs(part) @ exists[:, periods].astype(float)
 
 
 def to_dataset(estimates: FlowEstimates) -> xr.Dataset:

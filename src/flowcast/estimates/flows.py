@@ -1,5 +1,6 @@
 """Flows under a definition: the draws, in persons per period, made when they are asked for."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from flowcast._sheet import TableCodes
 from flowcast.errors import UsageError
 from flowcast.places import code_kind
-from flowcast.posterior import Posterior
+from flowcast.posterior import Posterior, describe_inference
 from flowcast.vocabulary import (
     DURATION_KNOTS,
     NO_EVIDENCE,
@@ -48,6 +49,10 @@ class FlowEstimates:
         The model.
     notes
         What a reader of the figures has to know.
+    method
+        How the hyper-parameters were inferred, such as ``"nuts"``; None where that is unknown.
+    exact
+        Whether the draws are of the posterior itself, up to Monte Carlo error.
     """
 
     _stored: xr.DataArray
@@ -58,6 +63,8 @@ class FlowEstimates:
     name: str
     notes: tuple[str, ...] = ()
     _log_factor: xr.DataArray | None = None
+    method: str | None = None
+    exact: bool | None = None
 
     @property
     def cell_dim(self) -> str:
@@ -88,6 +95,31 @@ class FlowEstimates:
             part = xr.ufuncs.exp(part + factor)
         units = {"units": PERSONS, "definition_months": self.definition}
         return part.rename(self.measure).assign_attrs(units)
+
+    def blocks(self, numbers: int) -> Iterator[slice]:
+        """Cut the cells into blocks whose draws of all periods are about so many numbers.
+
+        Draws that are stored come in the pieces in which they lie on disk, so that a pass over all
+        blocks reads each of them once.
+        """
+        n_cell = self._stored.sizes[self.cell_dim]
+        chunks = self._stored.encoding.get("chunks")
+        piece = chunks[self._stored.dims.index(self.cell_dim)] if chunks else 1
+        step = max(1, numbers // (self.n_draws * self._stored.sizes["period"] * piece)) * piece
+        return (slice(k, min(k + step, n_cell)) for k in range(0, n_cell, step))
+
+    def block(self, cells: slice) -> NDArray[np.float64]:
+        """Return all draws of some cells, persons per period, shape (cell, period, sample).
+
+        The samples are those of the first chain, then those of the second, and so on.
+        """
+        part = self._stored.isel({self.cell_dim: cells}).values
+        flat = part.reshape(self.n_draws, *part.shape[2:])
+        out = np.array(np.moveaxis(flat, 0, -1), dtype=np.float64, order="C")
+        if self._log_factor is not None:
+            out += np.broadcast_to(self._log_factor.values, part.shape[:2]).ravel()
+            np.exp(out, out=out)
+        return out
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -141,6 +173,7 @@ class FlowEstimates:
             "Periods": f"{self.sizes['period']:,} ({first} to {last})",
             "Draws": f"{self.n_draws:,}",
             "Cells without any evidence": f"{blind:.0%}",
+            "Inference": describe_inference(self.method, self.exact),
             "Notes": "; ".join(self.notes),
         }
         rows = (
@@ -244,6 +277,8 @@ def flow_estimates(
         definition=float(definition),
         codes=codes,
         name=posterior.spec.name,
+        method=posterior.info.get("method"),
+        exact=posterior.info.get("exact"),
         _log_factor=_latent_log_factor(posterior, definition),
     )
 

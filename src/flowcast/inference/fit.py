@@ -20,10 +20,10 @@ from flowcast.inference.checkpoint import Checkpoint, open_checkpoint
 from flowcast.inference.gate import HyperDraws
 from flowcast.inference.laplace import reweigh, sample_laplace
 from flowcast.inference.nuts import sample_nuts
-from flowcast.inference.recover import recover_latent
+from flowcast.inference.recover import Latent, recover_latent
 from flowcast.model.assemble import Sites
 from flowcast.model.coordinates import Coordinates, build_coordinates
-from flowcast.model.density import Density, ModeResult, build_density, find_mode
+from flowcast.model.density import Density, ModeResult, build_density, find_mode, is_gaussian
 from flowcast.model.forward import draw_world
 from flowcast.model.hyper import draw_hyper
 from flowcast.model.problem import Problem
@@ -112,6 +112,15 @@ def _prior(problem: Problem, seed: int) -> tuple[xr.Dataset, FloatArray]:
     return hyper_dataset(problem, stacked), np.log(np.stack([w.value for w in worlds]) + 0.5)
 
 
+def _how(problem: Problem, draws: HyperDraws, latent: Latent) -> dict[str, Any]:
+    """Say by which method the draws came, and whether they are exact up to Monte Carlo error."""
+    swept = "sweeps" in latent.facts
+    exact: bool | None = draws.gate.passed and is_gaussian(problem)
+    if swept and draws.gate.passed:
+        exact = None
+    return {"method": f"{draws.method}+sweeps" if swept else draws.method, "exact": exact}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Clock:
     """Seconds between marks, by name."""
@@ -174,8 +183,7 @@ def fit_problem(
         latent.index, before,
     )  # fmt: skip
     remarks = {
-        "method": draws.method,
-        "exact": draws.gate.passed,
+        **_how(problem, draws, latent),
         "timings": clock.seconds(),
         "site_rounds": mode.rounds,
         "sites_settled": mode.settled,

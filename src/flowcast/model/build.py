@@ -12,7 +12,7 @@ from flowcast.model.hyper import noise_reporter_side, scalar_priors, vector_prio
 from flowcast.model.problem import Problem
 from flowcast.priors import Prior
 
-__all__ = ["build_model", "site_data"]
+__all__ = ["build_model", "hyper_coords", "hyper_variables", "site_data"]
 
 
 def _distribution(name: str, prior: Prior, dims: str | None = None) -> Any:
@@ -55,6 +55,31 @@ def _noise_reporters(problem: Problem, hyper: dict[str, Any]) -> Any:
     )
 
 
+def hyper_coords(problem: Problem) -> dict[str, list[str]]:
+    """Return the labels of every dim that the problem's hyper-parameters have."""
+    coords = {dim: list(labels) for dim, labels, _ in vector_priors(problem).values()}
+    return coords | {"noise_reporter": list(problem.labels["noise_reporter"])}
+
+
+def hyper_variables(problem: Problem) -> dict[str, Any]:
+    """Return the hyper-parameters by name, as variables of the model that is being built.
+
+    Parameters
+    ----------
+    problem
+        Which hyper-parameters there are, and their priors.
+
+    Notes
+    -----
+    To be called inside ``with pm.Model(coords=hyper_coords(problem)):``.
+    """
+    hyper = {n: _distribution(n, p) for n, p in scalar_priors(problem).items()}
+    hyper |= {n: _vector(n, *rest) for n, rest in vector_priors(problem).items()}
+    if problem.labels["noise_reporter"]:
+        hyper["sd_noise_reporter"] = _noise_reporters(problem, hyper)
+    return hyper
+
+
 def site_data(sites: Sites, problem: Problem) -> dict[str, Any]:
     """Return the sites as the model's data, by name."""
     return {
@@ -81,14 +106,8 @@ def build_model(problem: Problem, sites: Sites) -> pm.Model:
     pymc.Model
         Free variables: the hyper-parameters; one potential, ``reports``.
     """
-    vectors = vector_priors(problem)
-    coords: dict[str, Any] = {dim: list(labels) for dim, labels, _ in vectors.values()}
-    coords["noise_reporter"] = list(problem.labels["noise_reporter"])
-    with pm.Model(coords=coords) as model:
-        hyper = {n: _distribution(n, p) for n, p in scalar_priors(problem).items()}
-        hyper |= {n: _vector(n, *rest) for n, rest in vectors.items()}
-        if problem.labels["noise_reporter"]:
-            hyper["sd_noise_reporter"] = _noise_reporters(problem, hyper)
+    with pm.Model(coords=hyper_coords(problem)) as model:
+        hyper = hyper_variables(problem)
         data = {k: pm.Data(k, v) for k, v in site_data(sites, problem).items()}
         fixed = [pm.Data(f"layout_{k}", v) for k, v in layout(problem).items()]
         held = Sites(*data.values())

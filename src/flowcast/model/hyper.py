@@ -214,7 +214,9 @@ def build_layout(problem: Problem) -> HyperLayout:
         slices[name] = slice(at, at + len(priors))
         at += len(priors)
     flat = [p for _, priors in rows for p in priors]
-    shapes = {s: np.flatnonzero([p.shape == s for p in flat]) for s in {p.shape for p in flat}}
+    shapes = {
+        s: np.flatnonzero([p.shape == s for p in flat]) for s in sorted({p.shape for p in flat})
+    }  # sorted: sums over them are to be the same in every process
     start = [_START[p.shape](p.numbers[0], p.numbers[-1]) for p in flat]
     side = noise_reporter_side(problem)
     if len(side):

@@ -1,38 +1,61 @@
 """Exact conditional simulation of coefficients and latent log flows, one hyper-draw at a time.
 
-The coefficients come from their Gaussian posterior; each corridor's path then by conditioning a
-draw from its prior on its reports (Matheron's rule; e.g. Doucet 2010,
-"A note on efficient conditional simulation of Gaussian distributions").
+The coefficients come from their Gaussian posterior. Given them, corridors are independent, so that
+flows can be made a block of corridors at a time: corridor effects, corridor-by-source effects and
+paths by filtering forwards and sampling backwards (see `paths`).
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flowcast.model.assemble import Sites, assemble, evaluate
-from flowcast.model.kernel import block_covariance, powers_of
+from flowcast.model.assemble import Core, Sites, assemble
+from flowcast.model.compact import compact_product
+from flowcast.model.evaluation import solve
+from flowcast.model.paths import condition_paths
 from flowcast.model.problem import Problem
 
-__all__ = ["cell_mean", "draw_latent", "draw_path"]
+__all__ = [
+    "CorridorParts",
+    "cell_mean",
+    "design_product",
+    "draw_cells",
+    "draw_coefficients",
+    "draw_latent",
+    "draw_parts",
+    "draw_path",
+]
 
 FloatArray = NDArray[np.float64]
+_ALL = slice(None)
 
 
-def cell_mean(problem: Problem, coefficient: FloatArray) -> FloatArray:
-    """Return the part of the log flow that coefficients explain, (corridor, period)."""
+def cell_mean(problem: Problem, coefficient: FloatArray, corridors: slice = _ALL) -> FloatArray:
+    """Return the part of the log flow that coefficients explain, (corridor, period).
+
+    Parameters
+    ----------
+    problem
+        The linear Gaussian core.
+    coefficient
+        All coefficients, (coefficient,).
+    corridors
+        Stretch of the grid's corridors to return; by default all.
+    """
     group, grid = problem.coefficients.group, problem.grid
 
     def of(name: str) -> FloatArray:
         return np.asarray(coefficient[group == name])
 
-    mean = of("intercept")[0] + problem.covariates.values @ of("covariate")
+    mean = of("intercept")[0] + problem.covariates.values[corridors] @ of("covariate")
     if problem.parts.origin:
-        mean = mean + of("origin")[grid.origin, None]
+        mean = mean + of("origin")[grid.origin[corridors], None]
     if problem.parts.destination:
-        mean = mean + of("destination")[grid.destination, None]
+        mean = mean + of("destination")[grid.destination[corridors], None]
     return np.asarray(mean)
 
 
@@ -53,63 +76,153 @@ def draw_path(
     return np.asarray(path + deviation)
 
 
-@njit(cache=True, nogil=True)
-def _condition(
-    path: Any,
-    gap: Any,
-    noise: Any,
-    scale: Any,
-    group_variance: Any,
-    period: Any,
-    group: Any,
-    start: Any,
-    corridor: Any,
-    innovation_weight: Any,
-) -> None:
-    """Move prior paths onto the reports: add K S^-1 (report - simulated report) in place."""
-    n_period = path.shape[1]
-    powers = powers_of(scale[2], np.array([0, n_period]))
-    cov = np.empty((len(gap), np.max(start[1:] - start[:-1])))
-    for c in range(len(corridor)):
-        lo, hi, weight = start[c], start[c + 1], innovation_weight[corridor[c]]
-        block_covariance(cov, lo, hi, period, group, noise, scale, weight, powers, group_variance)
-        own = np.tril(cov[lo:hi, : hi - lo])
-        pull = np.linalg.solve(own + np.tril(own, -1).T, gap[lo:hi])
-        stationary = scale[1] / weight / (1.0 - scale[2] * scale[2])
-        for t in range(n_period):
-            for k in range(hi - lo):
-                between = scale[0] + stationary * powers[abs(period[lo + k] - t)]
-                path[corridor[c], t] += between * pull[k]
+def design_product(
+    problem: Problem, coefficient: FloatArray, corridors: slice = _ALL
+) -> FloatArray:
+    """Return the design times the coefficients for every report of some corridors, (report,)."""
+    b = problem.blocks
+    bounds = corridors.indices(problem.grid.n_corridor)[:2]
+    lo, hi = (int(k) for k in np.searchsorted(b.corridor, bounds))
+    return compact_product(problem.compact, b.start, coefficient, int(lo), int(hi))
 
 
-@njit(cache=True, nogil=True)
-def _times_design(
-    out: Any, start: Any, design: Any, design_start: Any, cols: Any, cols_start: Any, coef: Any
-) -> None:
-    for c in range(len(start) - 1):
-        at, m = cols_start[c], cols_start[c + 1] - cols_start[c]
-        for k in range(start[c], start[c + 1]):
-            row = design_start[c] + (k - start[c]) * m
-            for d in range(m):
-                out[k] += design[row + d] * coef[cols[at + d]]
+@dataclass(frozen=True, slots=True, eq=False)
+class CorridorParts:
+    """What coefficients leave over in some corridors.
+
+    Attributes
+    ----------
+    effect
+        Corridor effects u, (corridor,).
+    series
+        Corridor-by-source effects v, (corridor, series); zeros where the model has none.
+    path
+        AR(1) paths e, (corridor, period); zeros where the model has none.
+    innovation_weight
+        Weights of the innovations they were drawn with, (corridor,).
+    """
+
+    effect: FloatArray
+    series: FloatArray
+    path: FloatArray
+    innovation_weight: FloatArray
+
+    @property
+    def log_flow(self) -> FloatArray:
+        """Their part of the log flow, (corridor, period)."""
+        return np.asarray(self.effect[:, None] + self.path)
 
 
-def design_product(problem: Problem, coefficient: FloatArray) -> FloatArray:
-    """Return the design times the coefficients for every report, (report,)."""
-    b, out = problem.blocks, np.zeros(problem.reports.n)
-    _times_design(out, b.start, b.design, b.design_start, b.cols, b.cols_start, coefficient)
-    return out
+def _block_core(problem: Problem, hyper: Mapping[str, Any], sites: Sites, rows: slice) -> Core:
+    """Evaluate the core's inputs for a stretch of the reports only."""
+    reports = problem.reports
+    part = replace(
+        problem,
+        reports=replace(reports, value=reports.value[rows], duration=reports.duration[rows]),
+        prior_mean=problem.prior_mean[rows],
+        share_index=problem.share_index[rows],
+        noise_index=problem.noise_index[rows],
+    )
+    held = replace(
+        sites,
+        mean=sites.mean[rows],
+        variance=sites.variance[rows],
+        noise_weight=sites.noise_weight[rows],
+    )
+    return assemble(part, hyper, held)
 
 
-def _innovation_weights(problem: Problem, sites: Sites, rng: np.random.Generator) -> FloatArray:
+def _innovation_weights(
+    problem: Problem, sites: Sites, corridors: slice, reported: NDArray[np.bool_],
+    rng: np.random.Generator,
+) -> FloatArray:  # fmt: skip
     """Return the fitted weights, and draws from the prior for corridors without a report."""
     nu = problem.spec.tails.innovations
-    weight = sites.innovation_weight.copy()
+    weight = np.array(sites.innovation_weight[corridors], dtype=float)
     if nu is not None and problem.parts.path:
-        silent = np.ones(len(weight), dtype=bool)
-        silent[problem.blocks.corridor] = False
-        weight[silent] = rng.gamma(nu / 2.0, 2.0 / nu, int(silent.sum()))
-    return np.asarray(weight)
+        weight[~reported] = rng.gamma(nu / 2.0, 2.0 / nu, int((~reported).sum()))
+    return weight
+
+
+def draw_parts(
+    problem: Problem,
+    hyper: Mapping[str, Any],
+    sites: Sites,
+    coefficient: FloatArray,
+    corridors: slice,
+    rng: np.random.Generator,
+) -> CorridorParts:
+    """Draw corridor effects, corridor-by-source effects and paths given the coefficients.
+
+    Parameters are those of `draw_cells`.
+    """
+    grid, reports = problem.grid, problem.reports
+    lo, hi, _ = corridors.indices(grid.n_corridor)
+    start = np.searchsorted(reports.corridor, np.arange(lo, hi + 1)).astype(np.int64)
+    rows = slice(int(start[0]), int(start[-1]))
+    core = _block_core(problem, hyper, sites, rows)
+    deviation = coefficient - problem.coefficients.mean
+    n, n_series = hi - lo, len(problem.series)
+    weight = _innovation_weights(problem, sites, corridors, np.diff(start) > 0, rng)
+    effect = rng.standard_normal(n)
+    series = rng.standard_normal((n, n_series)) if problem.parts.series else np.zeros((n, n_series))
+    shape = (n, grid.n_period)
+    path = rng.standard_normal(shape) if problem.parts.path else np.zeros(shape)
+    condition_paths(
+        effect,
+        series,
+        path,
+        core.residual - design_product(problem, deviation, corridors),
+        core.noise,
+        reports.period[rows],
+        problem.group[rows],
+        start - start[0],
+        core.scale,
+        core.group_variance,
+        weight,
+    )
+    return CorridorParts(effect, series, path, weight)
+
+
+def draw_cells(
+    problem: Problem,
+    hyper: Mapping[str, Any],
+    sites: Sites,
+    coefficient: FloatArray,
+    corridors: slice,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Draw the latent log flows of a block of corridors given all coefficients.
+
+    Parameters
+    ----------
+    problem
+        The linear Gaussian core.
+    hyper
+        One draw of the hyper-parameters by name.
+    sites
+        Stand-ins of the parts that are not Gaussian.
+    coefficient
+        One draw of the coefficients, such as from `draw_coefficients`, (coefficient,).
+    corridors
+        Stretch of the grid's corridors, with step 1.
+    rng
+        Source of randomness. A block is determined by it and by which corridors it has.
+
+    Returns
+    -------
+    ndarray, (corridor, period)
+    """
+    parts = draw_parts(problem, hyper, sites, coefficient, corridors, rng)
+    return cell_mean(problem, coefficient, corridors) + parts.log_flow
+
+
+def draw_coefficients(
+    problem: Problem, hyper: Mapping[str, Any], sites: Sites, rng: np.random.Generator
+) -> FloatArray:
+    """Draw all linear coefficients given one draw of the hyper-parameters, (coefficient,)."""
+    solution = solve(problem, assemble(problem, hyper, sites), sites.innovation_weight)
+    return np.asarray(problem.coefficients.mean + solution.draw(rng))
 
 
 def draw_latent(
@@ -122,31 +235,5 @@ def draw_latent(
     log_flow : ndarray, (corridor, period)
     coefficient : ndarray, (coefficient,)
     """
-    core = assemble(problem, hyper, sites)
-    out = evaluate(problem, core, sites.innovation_weight)
-    deviation = out[7] + out[8].T @ rng.standard_normal(len(out[7]))
-    reports, n_series = problem.reports, len(problem.series)
-    weight = _innovation_weights(problem, sites, rng)
-    path = draw_path(core.scale, weight, problem.grid.n_period, rng)
-    effect = rng.standard_normal((problem.grid.n_corridor, n_series))
-    effect = effect * np.sqrt(core.group_variance)
-    simulated = path[reports.corridor, reports.period]
-    simulated = simulated + np.sqrt(core.noise) * rng.standard_normal(reports.n)
-    known = problem.group >= 0
-    simulated[known] += effect[reports.corridor[known], problem.group[known]]
-    gap = core.residual - design_product(problem, deviation) - simulated
-    blocks = problem.blocks
-    _condition(
-        path,
-        gap,
-        core.noise,
-        core.scale,
-        core.group_variance,
-        reports.period,
-        problem.group,
-        blocks.start,
-        blocks.corridor,
-        weight,
-    )
-    coefficient = problem.coefficients.mean + deviation
-    return cell_mean(problem, coefficient) + path, coefficient
+    coefficient = draw_coefficients(problem, hyper, sites, rng)
+    return draw_cells(problem, hyper, sites, coefficient, _ALL, rng), coefficient

@@ -8,6 +8,12 @@ from numpy.typing import NDArray
 
 from flowcast.errors import Faults
 from flowcast.model.grid import Grid
+from flowcast.model.totals_cells import (
+    SUMMED_MEASURES,
+    PlacesOutside,
+    is_single_cell,
+    resolve_sums,
+)
 from flowcast.vocabulary import DURATION_KNOTS
 
 __all__ = ["DURATION_STEPS", "Reports", "build_reports", "duration_weights", "usable_rows"]
@@ -89,8 +95,48 @@ def duration_weights(months: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([weights, -beyond]) + 0.0
 
 
-def usable_rows(table: pd.DataFrame, grid: Grid, name: str) -> NDArray[np.bool_]:
+def _check_words(table: pd.DataFrame, faults: Faults) -> None:
+    """Refuse rows this model has no part for: families, measures, criteria, ages, reporters."""
+    allowed = {
+        "family": ("administrative",),
+        "measure": SUMMED_MEASURES,
+        "criterion": ("residence",),
+    }
+    for column, words in allowed.items():
+        for found, rows in table.groupby(column, dropna=False).groups.items():
+            if found not in words:
+                faults.add(f"{len(rows)} rows with {found!r}", ", ".join(words), column=column)
+    for column in ("age", "sex"):
+        if table[column].notna().any():
+            faults.add(f"{table[column].notna().sum()} rows by {column}", "totals", column=column)
+    if (table["reporter"] == "other").any():
+        faults.add("reporter 'other'", "origin, destination", column="reporter")
+
+
+def _check_periods(table: pd.DataFrame, grid: Grid, faults: Faults) -> None:
+    """Refuse flows between two places in a period that is not one of the model's."""
+    index = grid.period_index(table["period_start"], table["period_end"])
+    late = table.loc[index < 0, "period_start"].dt.date.astype(str)
+    span = f"{grid.period_start[0].date()} to {grid.period_end[-1].date()}"
+    for start in sorted(set(late)):
+        faults.add(f"period from {start}", span)
+
+
+def usable_rows(
+    table: pd.DataFrame, grid: Grid, name: str, *, outside: PlacesOutside = "refuse"
+) -> NDArray[np.bool_]:
     """Return which rows enter: not mirrors, not superseded vintages.
+
+    Parameters
+    ----------
+    table
+        Observation table, index from 0.
+    grid
+        The cells.
+    name
+        What errors call the observations.
+    outside
+        What to do with sums over places that are not all in the model.
 
     Raises
     ------
@@ -98,23 +144,13 @@ def usable_rows(table: pd.DataFrame, grid: Grid, name: str) -> NDArray[np.bool_]
         If there are rows this model has no part for; they are never dropped in silence.
     """
     faults = Faults(name)
-    allowed = {"family": "administrative", "measure": "flow", "criterion": "residence"}
-    for column, only in allowed.items():
-        for found, rows in table.groupby(column, dropna=False).groups.items():
-            if found != only:
-                faults.add(f"{len(rows)} rows with {found!r}", only, column=column)
-    for column in ("age", "sex"):
-        if table[column].notna().any():
-            faults.add(f"{table[column].notna().sum()} rows by {column}", "totals", column=column)
-    for column in ("origin", "destination"):
-        outside = ~table[column].isin(grid.places)
-        if outside.any():
-            codes = ", ".join(sorted(table.loc[outside, column].fillna("(empty)").unique())[:12])
-            faults.add(f"{codes} in {outside.sum()} rows", "places of the model", column=column)
-    if (table["reporter"] == "other").any():
-        faults.add("reporter 'other'", "origin, destination", column="reporter")
+    _check_words(table, faults)
+    single = is_single_cell(table, grid)
+    _check_periods(table[single], grid, faults)
+    sums = table[~single & table["measure"].isin(SUMMED_MEASURES).to_numpy()]
+    resolve_sums(sums, grid, faults, outside)
     faults.raise_if_any()
-    cell = ["source", "origin", "destination", "period_start", "period_end", "reporter"]
+    cell = ["source", "measure", "origin", "destination", "period_start", "period_end", "reporter"]
     newest = ~table.sort_values("vintage", na_position="first").duplicated(cell, keep="last")
     return np.asarray(newest.reindex(table.index) & table["mirror_of"].isna())
 
@@ -125,7 +161,8 @@ def build_reports(table: pd.DataFrame, grid: Grid) -> Reports:
     Parameters
     ----------
     table
-        Rows that passed `usable_rows`, or any rows whose places are in the grid.
+        Rows that passed `usable_rows` and are single cells, or any rows whose places are in the
+        grid.
     grid
         The cells.
 

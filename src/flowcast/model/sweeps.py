@@ -1,0 +1,378 @@
+"""A Markov chain on the exact model: Poisson counts and random weights.
+
+A fit puts Gaussian sites in the place of counts, and point values in that of the weights behind
+heavy tails. A draw from that approximation is a good start for a chain whose limit is the exact
+posterior, that of the model `forward.draw_world` simulates from::
+
+    z_k ~ Poisson(exp eta_k),    eta_k = m_k + eps_k,    eps_k ~ N(0, tau_k^2 / w_k)
+
+with m_k the log flow plus offset, coefficients and effects of the report. One sweep leaves it
+unchanged and is made of these steps, each exact given the rest:
+
+corridors
+    Effects, paths and eta of each corridor are proposed from the Gaussian conditional under the
+    sites and accepted by the ratio of Poisson likelihoods to sites; corridors are independent.
+reports
+    eta of each report given all else, by independence Metropolis-Hastings.
+weights
+    From their Gamma conditionals.
+hyper-parameters
+    One trajectory of Hamiltonian Monte Carlo given eta and the weights, with coefficients and
+    paths integrated out.
+the rest
+    Coefficients, effects and paths given eta, weights and hyper-parameters. It follows at once on
+    the step before, which integrated them out (partially collapsed Gibbs sampling; van Dyk & Park
+    2008, doi 10.1198/016214508000000409).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import wrightomega
+
+from flowcast.errors import UsageError
+from flowcast.model.assemble import Sites, report_offset, report_sd
+from flowcast.model.coordinates import Coordinates
+from flowcast.model.density import Density
+from flowcast.model.latent import (
+    CorridorParts,
+    cell_mean,
+    design_product,
+    draw_coefficients,
+    draw_parts,
+)
+from flowcast.model.problem import Problem
+from flowcast.model.trajectory import mirror_symmetric, trajectory
+from flowcast.model.weights import draw_weights
+
+__all__ = ["Chain", "Refined", "State", "refine", "start_state", "sweep", "tune_chain"]
+
+FloatArray = NDArray[np.float64]
+Hyper = Mapping[str, Any]
+_ALL = slice(None)
+
+_PROPOSAL_DF = 5.0
+_PILOTS = 6
+_PILOT_SWEEPS = 2
+_PILOT_STEP = 0.2
+_TRIALS = 48
+_TARGET = 0.8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class State:
+    """All that is unknown, at one point of the chain.
+
+    Attributes
+    ----------
+    x
+        Hyper-parameters, unconstrained, (dim,).
+    coefficient
+        Linear coefficients, (coefficient,).
+    parts
+        Corridor effects, corridor-by-source effects, paths.
+    eta
+        Log of the expected count of each report, (report,).
+    sites
+        The current weights; mean and variance are those of the sites that proposals are made from.
+    """
+
+    x: FloatArray
+    coefficient: FloatArray
+    parts: CorridorParts
+    eta: FloatArray
+    sites: Sites
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chain:
+    """Settings of the chain, from `tune_chain`.
+
+    Attributes
+    ----------
+    coordinates
+        In which hyper-parameters move, from `mirror_symmetric`; the sites of their density are
+        not looked at.
+    step
+        Step size of the trajectories.
+    """
+
+    coordinates: Coordinates
+    step: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Refined:
+    """A draw after some sweeps.
+
+    Attributes
+    ----------
+    x, coefficient
+        As in `State`.
+    log_flow
+        Latent log flows, (corridor, period).
+    sites
+        eta as mean without variance, and the weights.
+    acceptance
+        Share of proposals accepted, averaged over the sweeps: ``corridors``, ``reports``,
+        ``hyper``.
+    """
+
+    x: FloatArray
+    coefficient: FloatArray
+    log_flow: FloatArray
+    sites: Sites
+    acceptance: dict[str, float]
+
+
+def _held(state: State) -> Sites:
+    """Return sites at which the reports are eta itself."""
+    return replace(state.sites, mean=state.eta, variance=np.zeros_like(state.eta))
+
+
+def report_mean(
+    problem: Problem, hyper: Hyper, coefficient: FloatArray, parts: CorridorParts
+) -> FloatArray:
+    """Return the mean of every eta given coefficients, effects and paths, (report,)."""
+    reports, known = problem.reports, problem.group >= 0
+    mean = problem.prior_mean + report_offset(hyper, reports.duration, problem.share_index)
+    mean = mean + design_product(problem, coefficient - problem.coefficients.mean)
+    mean = mean + parts.effect[reports.corridor] + parts.path[reports.corridor, reports.period]
+    mean[known] += parts.series[reports.corridor[known], problem.group[known]]
+    return np.asarray(mean)
+
+
+def _noise(problem: Problem, hyper: Hyper, sites: Sites) -> FloatArray:
+    """Return the variance of every eta around its mean, (report,)."""
+    return np.asarray(report_sd(hyper)[problem.noise_index] ** 2 / sites.noise_weight)
+
+
+def _log_count(problem: Problem, eta: FloatArray) -> FloatArray:
+    """Return the log Poisson likelihood up to a constant, (report,)."""
+    # Beyond 700 the exponential overflows; no proposal comes back from there.
+    return np.asarray(problem.reports.value * eta - np.exp(np.minimum(eta, 700.0)))
+
+
+def _draw_eta(
+    problem: Problem, hyper: Hyper, sites: Sites, mean: FloatArray, rng: np.random.Generator
+) -> FloatArray:
+    """Draw eta given its mean, under the sites."""
+    noise = _noise(problem, hyper, sites)
+    share = noise / (noise + sites.variance)
+    sd = np.sqrt(sites.variance * share)
+    return np.asarray(mean + share * (sites.mean - mean) + sd * rng.standard_normal(len(mean)))
+
+
+def start_state(density: Density, x: FloatArray, rng: np.random.Generator) -> State:
+    """Draw a state from the approximation at one draw of its hyper-parameters (dim,)."""
+    problem, sites, hyper = density.problem, density.sites, density.hyper(x)
+    coefficient = draw_coefficients(problem, hyper, sites, rng)
+    parts = draw_parts(problem, hyper, sites, coefficient, _ALL, rng)
+    mean = report_mean(problem, hyper, coefficient, parts)
+    eta = _draw_eta(problem, hyper, sites, mean, rng)
+    held = replace(sites, innovation_weight=parts.innovation_weight)
+    return State(x, coefficient, parts, eta, held)
+
+
+def _choose(new: CorridorParts, old: CorridorParts, take: NDArray[np.bool_]) -> CorridorParts:
+    def either(name: str) -> FloatArray:
+        a, b = getattr(new, name), getattr(old, name)
+        return np.asarray(np.where(take.reshape(-1, *[1] * (a.ndim - 1)), a, b))
+
+    return CorridorParts(*(either(n) for n in ("effect", "series", "path", "innovation_weight")))
+
+
+def _move_corridors(
+    problem: Problem, hyper: Hyper, state: State, rng: np.random.Generator
+) -> tuple[State, float]:
+    """Propose everything about a corridor from the Gaussian conditional under the sites."""
+    sites, n = state.sites, problem.grid.n_corridor
+    parts = draw_parts(problem, hyper, sites, state.coefficient, _ALL, rng)
+    mean = report_mean(problem, hyper, state.coefficient, parts)
+    eta = _draw_eta(problem, hyper, sites, mean, rng)
+    level = np.log(rng.random(n))
+    if problem.spec.measurement.counts == "poisson":
+        change = _log_count(problem, eta) - _log_count(problem, state.eta)
+        old, new = ((value - sites.mean) ** 2 for value in (state.eta, eta))
+        change += 0.5 * (new - old) / sites.variance
+        take = level < np.bincount(problem.reports.corridor, change, n)
+    else:
+        take = np.ones(n, dtype=bool)
+    parts = _choose(parts, state.parts, take)
+    eta = np.where(take[problem.reports.corridor], eta, state.eta)
+    sites = replace(sites, innovation_weight=parts.innovation_weight)
+    share = float(take[problem.blocks.corridor].mean())
+    return replace(state, parts=parts, eta=eta, sites=sites), share
+
+
+def _report_mode(
+    value: FloatArray, mean: FloatArray, noise: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return mode and scale of each eta given count, mean and noise variance, (report,)."""
+    # At the mode value - exp(eta) = (eta - mean) / noise, which Wright's function solves.
+    shift = mean + noise * value
+    mode = shift - wrightomega(shift + np.log(noise))
+    return mode, 1.0 / np.sqrt(np.exp(np.minimum(mode, 700.0)) + 1.0 / noise)
+
+
+def _move_reports(
+    problem: Problem, hyper: Hyper, state: State, rng: np.random.Generator
+) -> tuple[State, float]:
+    """Draw eta of each report given all else: a Student-t around its mode, then accept or not."""
+    mean = report_mean(problem, hyper, state.coefficient, state.parts)
+    noise, n = _noise(problem, hyper, state.sites), len(mean)
+    if problem.spec.measurement.counts != "poisson":
+        return replace(state, eta=_draw_eta(problem, hyper, state.sites, mean, rng)), 1.0
+    mode, scale = _report_mode(problem.reports.value, mean, noise)
+    eta = mode + scale * rng.standard_t(_PROPOSAL_DF, n)
+
+    def log_weight(at: FloatArray) -> FloatArray:
+        target = _log_count(problem, at) - 0.5 * (at - mean) ** 2 / noise
+        ratio = ((at - mode) / scale) ** 2 / _PROPOSAL_DF
+        return np.asarray(target + 0.5 * (_PROPOSAL_DF + 1.0) * np.log1p(ratio))
+
+    take = np.log(rng.random(n)) < log_weight(eta) - log_weight(state.eta)
+    return replace(state, eta=np.where(take, eta, state.eta)), float(take.mean())
+
+
+def _draw_weights(problem: Problem, hyper: Hyper, state: State, rng: np.random.Generator) -> State:
+    noise = state.eta - report_mean(problem, hyper, state.coefficient, state.parts)
+    deviation, path = state.coefficient - problem.coefficients.mean, state.parts.path
+    sites = draw_weights(problem, hyper, state.sites, noise, path, deviation, rng)
+    return replace(state, sites=sites)
+
+
+def _move_hyper(chain: Chain, state: State, rng: np.random.Generator) -> tuple[State, float]:
+    """Move the hyper-parameters given eta and weights; coefficients and paths are out of date."""
+    density = replace(chain.coordinates.density, sites=_held(state))
+    held = replace(chain.coordinates, density=density)
+    x, share = trajectory(held, state.x, chain.step, rng)
+    return replace(state, x=x), share
+
+
+def _draw_rest(problem: Problem, hyper: Hyper, state: State, rng: np.random.Generator) -> State:
+    """Draw coefficients, effects and paths given eta, weights and hyper-parameters."""
+    held = _held(state)
+    coefficient = draw_coefficients(problem, hyper, held, rng)
+    parts = draw_parts(problem, hyper, held, coefficient, _ALL, rng)
+    sites = replace(state.sites, innovation_weight=parts.innovation_weight)
+    return replace(state, coefficient=coefficient, parts=parts, sites=sites)
+
+
+def sweep(
+    chain: Chain, state: State, rng: np.random.Generator, *, hyper: bool = True
+) -> tuple[State, dict[str, float]]:
+    """Take every step of the chain once.
+
+    Parameters
+    ----------
+    chain
+        Its settings.
+    state
+        Where it is.
+    rng
+        Source of randomness.
+    hyper
+        Whether the hyper-parameters move too, which is most of the work.
+
+    Returns
+    -------
+    State, dict
+        The new state, and the share of proposals accepted by kind.
+    """
+    density = chain.coordinates.density
+    problem, now = density.problem, density.hyper(state.x)
+    share: dict[str, float] = {}
+    state, share["corridors"] = _move_corridors(problem, now, state, rng)
+    state, share["reports"] = _move_reports(problem, now, state, rng)
+    state = _draw_weights(problem, now, state, rng)
+    if hyper:
+        state, share["hyper"] = _move_hyper(chain, state, rng)
+        now = density.hyper(state.x)
+    return _draw_rest(problem, now, state, rng), share
+
+
+def refine(
+    density: Density,
+    chain: Chain,
+    x: FloatArray,
+    rng: np.random.Generator,
+    *,
+    n_sweeps: int,
+    every: int = 1,
+) -> Refined:
+    """Draw from the approximation at one draw of its hyper-parameters, then sweep.
+
+    Parameters
+    ----------
+    density
+        The approximation: its sites are where the chain starts.
+    chain
+        Settings of the chain.
+    x
+        A draw of the hyper-parameters, unconstrained, (dim,).
+    rng
+        Source of randomness; members of an ensemble have one each and may run in threads.
+    n_sweeps
+        Number of sweeps; 0 gives the draw of the approximation itself.
+    every
+        Hyper-parameters move in one sweep out of so many, the last among them.
+
+    Raises
+    ------
+    UsageError
+        If the model has reports of sums of cells: the chain has no step for them.
+    """
+    if density.problem.totals is not None:
+        raise UsageError("(sweeps) | found reports of sums; allowed: reports of single cells")
+    state, shares = start_state(density, x, rng), []
+    for left in range(n_sweeps - 1, -1, -1):
+        state, share = sweep(chain, state, rng, hyper=left % every == 0)
+        shares.append(share)
+    flow = cell_mean(density.problem, state.coefficient) + state.parts.log_flow
+    return Refined(state.x, state.coefficient, flow, _held(state), _average(shares))
+
+
+def _average(shares: list[dict[str, float]]) -> dict[str, float]:
+    """Return the mean share of each kind over the sweeps that had it."""
+    kinds = sorted({kind for share in shares for kind in share})
+    return {kind: float(np.mean([s[kind] for s in shares if kind in s])) for kind in kinds}
+
+
+def tune_chain(density: Density, coordinates: Coordinates, members: FloatArray, seed: int) -> Chain:
+    """Find the step size at which about 0.8 of the trajectories are accepted.
+
+    A few members are swept with a careful step; from there the step size of trajectories given
+    their eta and weights is adapted (Robbins & Monro 1951, doi 10.1214/aoms/1177729586).
+
+    Parameters
+    ----------
+    density
+        The approximation.
+    coordinates
+        Its coordinates, from `build_coordinates`.
+    members
+        Draws of the hyper-parameters, unconstrained, (member, dim); some of them are used.
+    seed
+        Of the pilots. The ensemble is run afterwards, with the settings fixed.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 4]))
+    careful = Chain(mirror_symmetric(coordinates), _PILOT_STEP)
+    places = np.unique(np.linspace(0, len(members) - 1, _PILOTS).round().astype(np.int64))
+    held, points = [], []
+    for k in places:
+        state = start_state(density, members[k], rng)
+        for _ in range(_PILOT_SWEEPS):
+            state, _ = sweep(careful, state, rng)
+        held.append(replace(careful.coordinates, density=replace(density, sites=_held(state))))
+        points.append(state.x)
+    log_step, path = float(np.log(_PILOT_STEP)), []
+    for k in range(_TRIALS):
+        i = k % len(held)
+        points[i], share = trajectory(held[i], points[i], float(np.exp(log_step)), rng)
+        log_step += (share - _TARGET) / np.sqrt(k + 1.0)
+        path.append(log_step)
+    return replace(careful, step=float(np.exp(np.mean(path[_TRIALS // 2 :]))))

@@ -1,0 +1,346 @@
+"""Reports of sums as rows of a sparse operator on cells, free of what was counted twice.
+
+A register that publishes a total beside its details has counted once, not twice: the total is the
+sum of the details and of what it does not show. Details of the same reporter are therefore taken
+off its totals, and what is left is the report of the remaining cells; a total of which nothing is
+left says nothing new.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from flowcast.errors import Faults
+from flowcast.model.grid import Grid
+from flowcast.model.reports import SIDES, Reports, build_reports, duration_weights
+from flowcast.model.totals_cells import PlacesOutside, SumCells, is_single_cell, resolve_sums
+
+__all__ = ["MOST_TOTALS", "Detail", "Totals", "build_totals"]
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+MOST_TOTALS = 2000
+"""Reports of sums in one model: their joint covariance is dense."""
+_OTHER_SIDE = {"immigration": "emigration", "emigration": "immigration"}
+
+
+@dataclass(frozen=True, slots=True)
+class Detail:
+    """How a row of the table divides into details and the rest.
+
+    Attributes
+    ----------
+    row
+        Position of the sum in the table.
+    details
+        Position and sign of the rows that were taken off.
+    kept
+        False if nothing was left.
+    """
+
+    row: int
+    details: tuple[tuple[int, int], ...]
+    kept: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Totals:
+    """Reports of sums. A report has one part, or two of opposite sign if it is net.
+
+    Attributes
+    ----------
+    row, value, net
+        Position in the table, figure less its details (persons), and whether it is net, (total,).
+    part_total, part_sign
+        Report of each part, and 1 or -1, (part,).
+    entry_part
+        Part of each entry, (entry,).
+    entries
+        The cells added up, as reports of their own, (entry,): corridor and period, and the side,
+        unit, series, share and definition through which the reporter sees them. Values are zero.
+    part_start, entry_start
+        First part of each report, (total,), and first entry of each part, (part,); parts of a
+        report and entries of a part stand together.
+    details
+        What was taken off, one for each row that is a sum, smaller sums first.
+    """
+
+    row: IntArray
+    value: FloatArray
+    net: NDArray[np.bool_]
+    part_total: IntArray
+    part_sign: IntArray
+    entry_part: IntArray
+    entries: Reports
+    part_start: IntArray
+    entry_start: IntArray
+    details: tuple[Detail, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of reports of sums."""
+        return len(self.value)
+
+    @property
+    def cells(self) -> tuple[IntArray, IntArray]:
+        """Corridors and periods of all entries."""
+        return self.entries.corridor, self.entries.period
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Known:
+    """What one reporter says: positions of rows, their cells, and their definitions."""
+
+    single: dict[int, int]
+    sums: list[tuple[int, frozenset[int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """One row of the table."""
+
+    label: int
+    source: str
+    measure: str
+    reporter: str
+    who: str
+    months: float
+    grade: str
+    value: float
+
+    @property
+    def side(self) -> str:
+        """Side of what a sum adds up; a net figure takes the other one away."""
+        return SIDES[self.reporter]
+
+    @property
+    def definition(self) -> tuple[float, str]:
+        """What has to agree for details to be part of a total."""
+        return (12.0 if np.isnan(self.months) else self.months, self.grade)
+
+    def unit(self, side: str) -> str:
+        """Return whose effect a part on this side carries."""
+        return f"{side}:{self.source}:{self.who}"
+
+
+def _read(table: pd.DataFrame) -> dict[int, _Row]:
+    """Return the rows by their position in the whole table."""
+    columns = ["source", "measure", "reporter", "origin", "destination"]
+    words = {c: table[c].fillna("").astype(str).tolist() for c in (*columns, "undercount_class")}
+    numbers = {c: table[c].to_numpy(float).tolist() for c in ("duration_months", "value")}
+    out = {}
+    for k, label in enumerate(table.index.to_numpy().astype(int).tolist()):
+        source, measure, reporter, origin, destination = (words[c][k] for c in columns)
+        who = destination if reporter == "destination" else origin
+        months, value = (numbers[c][k] for c in ("duration_months", "value"))
+        grade = words["undercount_class"][k]
+        out[label] = _Row(label, source, measure, reporter, who, months, grade, value)
+    return out
+
+
+def _index_details(table: pd.DataFrame, grid: Grid, units: Iterable[str]) -> dict[str, _Known]:
+    """Return, for each reporting unit, the cells it reports one by one."""
+    known = {unit: _Known({}, []) for unit in units}
+    reports = build_reports(table, grid)
+    at = table.index.to_numpy()[reports.row]
+    for k in np.flatnonzero(np.isin(reports.unit, list(known))):
+        cell = int(reports.corridor[k] * grid.n_period + reports.period[k])
+        known[reports.unit[k]].single[cell] = int(at[k])
+    return known
+
+
+def _take_off(cells: Sequence[int], known: _Known) -> tuple[list[int], list[int]]:
+    """Return the cells that no detail covers, and the rows of the details, larger ones first."""
+    left, rows = set(cells), []
+    for row, covered in sorted(known.sums, key=lambda s: -len(s[1])):
+        if covered <= left:
+            left -= covered
+            rows.append(row)
+    for cell in sorted(left & known.single.keys()):
+        left.remove(cell)
+        rows.append(known.single[cell])
+    return [c for c in cells if c in left], rows
+
+
+def _flat(cells: IntArray, grid: Grid) -> list[int]:
+    return [int(c) for c in cells[:, 0] * grid.n_period + cells[:, 1]]
+
+
+@dataclass(slots=True, eq=False)
+class _Builder:
+    rows: dict[int, _Row]
+    grid: Grid
+    faults: Faults
+    known: dict[str, _Known]
+    subtract: bool
+    parts: list[tuple[int, int, str, list[int]]] = field(default_factory=list)
+    values: dict[int, float] = field(default_factory=dict)
+    details: list[Detail] = field(default_factory=list)
+
+    def add(self, label: int, cells: SumCells) -> None:
+        """Add one sum, less what its reporter says in detail."""
+        row = self.rows[label]
+        parts: list[tuple[int, int, str, list[int]]] = []
+        taken: list[tuple[int, int]] = []
+        for sign, side, part in (
+            (1, row.side, cells.plus),
+            (-1, _OTHER_SIDE[row.side], cells.minus),
+        ):
+            flat, known = _flat(part, self.grid), self.known[row.unit(side)]
+            left, details = _take_off(flat, known) if self.subtract else (flat, [])
+            taken += [(detail, sign) for detail in details]
+            if left:
+                parts.append((label, sign, side, left))
+            if flat and row.measure != "net":
+                known.sums.append((label, frozenset(flat)))
+        self.details.append(Detail(label, tuple(taken), bool(parts)))
+        if parts:
+            self._check_definition(row, taken)
+            self.parts += parts
+            off = sum(sign * self.rows[detail].value for detail, sign in taken)
+            self.values[label] = row.value - off
+            if row.measure != "net" and self.values[label] < 0:
+                self._negative(row, taken)
+
+    def _check_definition(self, row: _Row, taken: list[tuple[int, int]]) -> None:
+        """Refuse to take off details that were counted by another definition."""
+        for detail, _ in taken:
+            if self.rows[detail].definition != row.definition:
+                self.faults.add(
+                    f"a total by another definition than its details in row {detail + 2}",
+                    "one definition (duration_months, undercount_class), or the total or the "
+                    "details only",
+                    row=row.label + 2,
+                    column="duration_months",
+                )
+                return
+
+    def _negative(self, row: _Row, taken: list[tuple[int, int]]) -> None:
+        rows = ", ".join(str(r + 2) for r in sorted(r for r, _ in taken)[:8])
+        more = f" and {len(taken) - 8} more" if len(taken) > 8 else ""
+        self.faults.add(
+            f"{row.value:g} persons, fewer than the details of the same reporter in rows "
+            f"{rows}{more}",
+            "a total of at least its details",
+            row=row.label + 2,
+            column="value",
+        )
+
+    def build(self) -> Totals | None:
+        """Lay the sums out as arrays."""
+        if not self.parts:
+            return None
+        labels = [d.row for d in self.details if d.kept]
+        position = {label: k for k, label in enumerate(labels)}
+        size = [len(left) for *_, left in self.parts]
+        part_total = np.array([position[label] for label, *_ in self.parts], dtype=np.int64)
+        return Totals(
+            row=np.array(labels, dtype=np.int64),
+            value=np.array([self.values[label] for label in labels]),
+            net=np.array([self.rows[label].measure == "net" for label in labels]),
+            part_total=part_total,
+            part_sign=np.array([sign for _, sign, *_ in self.parts], dtype=np.int64),
+            entry_part=np.repeat(np.arange(len(size)), size).astype(np.int64),
+            entries=self._entries(size),
+            part_start=np.searchsorted(part_total, np.arange(len(labels))).astype(np.int64),
+            entry_start=(np.cumsum(size) - size).astype(np.int64),
+            details=tuple(self.details),
+        )
+
+    def _entries(self, size: list[int]) -> Reports:
+        cell = np.concatenate([left for *_, left in self.parts]).astype(np.int64)
+        sides = [side for _, _, side, _ in self.parts]
+        rows = [self.rows[label] for label, *_ in self.parts]
+
+        def spread(words: list[str]) -> NDArray[np.object_]:
+            return np.repeat(np.array(words, dtype=object), size)
+
+        pairs = list(zip(rows, sides, strict=True))
+        months = duration_weights(np.array([row.months for row in rows]))
+        return Reports(
+            row=np.repeat([row.label for row in rows], size).astype(np.int64),
+            corridor=cell // self.grid.n_period,
+            period=cell % self.grid.n_period,
+            value=np.zeros(len(cell)),
+            side=spread(sides),
+            unit=spread([row.unit(side) for row, side in pairs]),
+            series=spread([f"{side}:{row.source}" for row, side in pairs]),
+            noise=spread(["total"] * len(sides)),
+            graded=np.zeros(len(cell), dtype=bool),
+            share=spread([f"{side}_{row.grade or 'unknown'}" for row, side in pairs]),
+            duration=np.repeat(months, size, axis=0),
+        )
+
+
+def build_totals(
+    table: pd.DataFrame,
+    grid: Grid,
+    name: str,
+    *,
+    outside: PlacesOutside = "refuse",
+    details: bool = True,
+) -> tuple[Totals | None, tuple[str, ...]]:
+    """Turn the rows that are sums of cells into rows of an operator on cells.
+
+    Parameters
+    ----------
+    table
+        Rows that passed `usable_rows`, single cells among them. Its index counts the rows of the
+        whole table from 0.
+    grid
+        The cells.
+    name
+        What errors call the observations.
+    outside
+        What to do with sums over places that are not all in the model.
+    details
+        Whether to take the details of the same reporter off its totals.
+
+    Returns
+    -------
+    totals
+        None if there are none, or nothing is left of them.
+    notes
+        How many sums were left out or reduced.
+
+    Raises
+    ------
+    InputError
+        If a total is less than its details or has another definition, or there are more than
+        `MOST_TOTALS` of them.
+    """
+    faults = Faults(name)
+    single = is_single_cell(table, grid)
+    sums = table[~single]
+    if sums.empty:
+        return None, ()
+    cells = resolve_sums(sums, grid, faults, outside)
+    rows = _read(table)
+    units = {rows[k].unit(side) for k in sums.index for side in _OTHER_SIDE}
+    known = _index_details(table[single], grid, units)
+    builder = _Builder(rows, grid, faults, known, details)
+    labels = sums.index.to_numpy().astype(int).tolist()
+    net = [rows[label].measure == "net" for label in labels]
+    size = [len(c.plus) + len(c.minus) for c in cells]
+    for k in sorted(range(len(labels)), key=lambda k: (net[k], size[k], k)):
+        builder.add(labels[k], cells[k])
+    found = builder.build()
+    if found is not None and found.n > MOST_TOTALS:
+        faults.add(f"{found.n} totals", f"at most {MOST_TOTALS} sums of cells in one model")
+    faults.raise_if_any()
+    return found, _notes(builder.details)
+
+
+def _notes(details: Sequence[Detail]) -> tuple[str, ...]:
+    out = []
+    repeated = sum(not d.kept for d in details)
+    reduced = sum(d.kept and bool(d.details) for d in details)
+    if repeated:
+        out.append(f"{repeated} totals repeat what the same reporter says in detail: left out")
+    if reduced:
+        out.append(f"{reduced} totals were reduced by the details of the same reporter")
+    return tuple(out)
