@@ -194,11 +194,16 @@ def sample_flows(problem: Problem) -> FloatArray:
     return tree["latent"]["log_flow"].to_numpy().reshape(-1, *problem.grid.exists.shape)
 
 
-def flows_at_mode(problem: Problem, n: int = 300) -> FloatArray:
-    """Return draws of the log flows with the hyper-parameters at their mode: a quick fit."""
+def flows_at_mode(problem: Problem, n: int = 1000) -> FloatArray:
+    """Return draws of the log flows with the hyper-parameters at their mode: a quick fit.
+
+    Every draw has a random stream of its own, so that two fits differ little by chance.
+    """
     mode = find_mode(problem)
-    hyper, rng = mode.density.hyper(mode.x), np.random.default_rng(problem.spec.sampler.seed)
-    return np.stack([draw_latent(problem, hyper, mode.density.sites, rng)[0] for _ in range(n)])
+    hyper, sites = mode.density.hyper(mode.x), mode.density.sites
+    streams = np.random.SeedSequence([problem.spec.sampler.seed, 2]).spawn(n)
+    draws = (draw_latent(problem, hyper, sites, np.random.default_rng(s)) for s in streams)
+    return np.stack([log_flow for log_flow, _ in draws])
 
 
 def cell_table(problem: Problem, log_flow: FloatArray) -> pd.DataFrame:

@@ -15,7 +15,9 @@ from flowcast._atomic import atomic_file
 
 __all__ = ["fill_section", "read_finished", "run_replicates"]
 
-Worker = Callable[[int], pd.DataFrame]
+MAX_FAILED = 5
+"""After so many failures a run stops: the fault is hardly in the worlds."""
+TOLD = 200
 
 
 def read_finished(file: Path) -> pd.DataFrame:
@@ -96,7 +98,7 @@ def run_replicates(
     ------
     SystemExit
         If the file holds replicates of other settings, or if a replicate failed; the others are
-        kept, and the next run tries it again.
+        kept, and the next run tries it again. After five failures nothing new is begun.
     """
     seeds = list(seeds)
     finished = _settle(file, settings)
@@ -111,6 +113,10 @@ def run_replicates(
             seed = futures[future]
             if (error := future.exception()) is not None:
                 failed[seed] = f"{type(error).__name__}: {error}"
+                print(f"replicate {seed} failed: {failed[seed][:TOLD]}", flush=True)
+                if len(failed) == MAX_FAILED:
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    break
             else:
                 _append(file, future.result(), seed)
             rate = (time.perf_counter() - start) / count
@@ -120,7 +126,7 @@ def run_replicates(
                 flush=True,
             )
     if failed:
-        told = "; ".join(f"{seed} ({why[:200]})" for seed, why in failed.items())
+        told = "; ".join(f"{seed} ({why[:TOLD]})" for seed, why in failed.items())
         raise SystemExit(f"({file}) | {len(failed)} replicates failed: {told}")
     rows = read_finished(file)
     return rows[rows["replicate"].isin(seeds)]

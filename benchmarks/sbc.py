@@ -70,7 +70,7 @@ def render(folder: Path, images: Path) -> None:
         ranks, name = read_finished(file), file.stem
         table, verdict = summarise_ranks(ranks)
         size = json.loads(file.with_suffix(".json").read_text(encoding="utf-8"))
-        told = f"{size['n_place']} places × {size['n_period']} periods, {size['n_draws']} draws"
+        told = f"{size['n_place']} places x {size['n_period']} periods, {size['n_draws']} draws"
         parts = [f"{told}: {verdict}", table_markdown(table)]
         for kind in ("histogram", "ecdf"):
             image = images / f"{name}_{kind}.png"

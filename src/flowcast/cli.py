@@ -170,7 +170,9 @@ def estimate(
     write_run(posterior, folder, force=force)
     rmtree(work, ignore_errors=True)
     if not quiet:
-        say(f"Inference: {describe_inference(posterior.info['method'], posterior.info['exact'])}")
+        say(
+            f"Inference: {describe_inference(posterior.info.get('method'), posterior.info.get('exact'))}"
+        )
         say(f"Convergence gate {posterior.gate}")
         say(f"Written: {folder}")
     end_at_gate(posterior, folder)

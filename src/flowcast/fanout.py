@@ -109,7 +109,9 @@ def run_many[Task, Result](
         If tasks were refused (raised a `FlowcastError`) or lost one worker after the other. All of
         them are told at once, when the others are done and kept.
     UsageError
-        If the cluster does not answer or is lost, or the arguments do not go together.
+        If the cluster does not answer, or the arguments do not go together.
+    FlowcastError
+        If the cluster is lost on the way.
 
     Examples
     --------
@@ -254,10 +256,10 @@ def _wait_for_any(client: "Client", running: list["Future[_Done]"]) -> list["Fut
 def _cluster_needed() -> Iterator[None]:
     try:
         yield
-    except (CancelledError, OSError) as error:
-        raise UsageError(
-            f"(scheduler) | found that the cluster was lost ({error}); allowed: one that stays up. "
-            "Results that had arrived are kept, where there is a folder for them"
+    except (CancelledError, OSError):
+        raise FlowcastError(
+            "(scheduler) | found that the cluster was lost; allowed: one that stays up. Results "
+            "that had arrived are kept, where there is a folder for them"
         ) from None
 
 
@@ -338,8 +340,9 @@ def _remote_client(scheduler: str) -> Iterator["Client"]:
     """Connect to a cluster, which is left running."""
     import dask
     from distributed import Client
+    from distributed.utils import silence_logging_cmgr
 
-    with dask.config.set(SETTINGS):
+    with dask.config.set(SETTINGS), silence_logging_cmgr(logging.CRITICAL):
         try:
             client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
         except (OSError, ValueError) as error:

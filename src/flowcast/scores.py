@@ -61,8 +61,8 @@ def interval_score(draws: FloatArray, value: FloatArray, prob: float) -> FloatAr
     """Return the score of the equal-tailed interval of each report.
 
     ``(u - l) + 2 / a * (l - y)+ + 2 / a * (y - u)+`` with a = 1 - prob, and l, u the quantiles a/2
-    and 1 - a/2 of the draws (Gneiting & Raftery 2007, doi 10.1198/016214506000001437, section 6.2): the
-    width, and a fine for missing. In the unit of the draws.
+    and 1 - a/2 of the draws (Gneiting & Raftery 2007, doi 10.1198/016214506000001437, section 6.2):
+    the width, and a fine for missing. In the unit of the draws.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ N_REPLICATES, N_DRAWS = 200, 49
 def ranks() -> pd.DataFrame:
     spec = calibration.family_spec("gaussian")
     seeds = range(1, N_REPLICATES + 1)
-    return calibration.simulate_ranks(spec, n_place=4, n_period=3, seeds=seeds, n_draws=N_DRAWS)
+    return calibration.simulate_ranks(spec, n_place=5, n_period=4, seeds=seeds, n_draws=N_DRAWS)
 
 
 @pytest.mark.slow

@@ -12,7 +12,7 @@ import xarray as xr
 from flowcast.calibration.fixed_sites import fit_fixed_sites
 from flowcast.calibration.quantities import Probe, State, choose_probe, measure
 from flowcast.calibration.ranks import rank_among
-from flowcast.config import Measurement, ModelSpec, Sampler, Tails
+from flowcast.config import Measurement, ModelSpec, Tails
 from flowcast.errors import UsageError
 from flowcast.inference import fit_problem
 from flowcast.model.assemble import Sites
@@ -32,7 +32,8 @@ COLUMNS: Final = (
 _ESS_PER_DRAW: Final = 2.0
 _LONGER: Final = 2
 _LOG_COUNT: Final = (4.0, 2.0)
-_SAMPLER: Final = Sampler(draws=500, tune=300, chains=2)
+_TUNE: Final = 300
+_STEPS_PER_DRAW: Final = 5
 
 Fit = tuple[list[State], str, float]
 """Posterior draws, the method that gave them, and the worst effective sample size."""
@@ -56,7 +57,7 @@ def family_spec(family: str) -> ModelSpec:
     if family not in FAMILIES:
         raise UsageError(f"(family) | found {family!r}; allowed: {', '.join(FAMILIES)}")
     if family == "full":
-        return simulation_spec(sampler=_SAMPLER)
+        return simulation_spec()
     tails = Tails(reports=None, innovations=None, reporters=None)
     return simulation_spec(sampler=_SAMPLER, measurement=Measurement(counts="delta"), tails=tails)
 
@@ -133,6 +134,7 @@ def rank_replicate(
     gaussian = _is_gaussian(spec)
     # One more draw than ranks need, so that two chains give equally many.
     need = {"kept_draws": n_draws + n_draws % 2, "min_ess": _ESS_PER_DRAW * n_draws}
+    need |= {"draws": _STEPS_PER_DRAW * n_draws, "tune": _TUNE}
     spec = _with_sampler(spec, seed=seed, **need)
     world = simulate_world(n_place, n_period, seed=seed, spec=spec, graded=graded)
     problem, n_report = world.problem, world.problem.reports.n

@@ -18,8 +18,9 @@ __all__ = ["MAX_PARETO_K", "HyperDraws", "judge_convergence", "judge_importance"
 FloatArray = NDArray[np.float64]
 Method = Literal["laplace", "nuts"]
 
-MAX_PARETO_K = 0.7
-"""Above it importance weights have no reliable mean (Vehtari et al. 2024)."""
+MAX_PARETO_K = 0.5
+"""Above it importance weights have no variance, and Monte Carlo errors are not what they seem; means
+can be relied on up to 0.7 (Vehtari et al. 2024)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +148,7 @@ def judge_importance(
     Returns
     -------
     GateResult, DataFrame
-        The verdict: tail shape below 0.7 and more than `min_ess` effective draws, overall and for
+        The verdict: tail shape below 0.5 and more than `min_ess` effective draws, overall and for
         the mean of every hyper-parameter. Columns as in `judge_convergence`: `ess_bulk` is the
         effective sample size of the mean, `ess_tail` that of the weights, and there is no R-hat.
     """

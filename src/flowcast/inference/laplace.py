@@ -8,10 +8,10 @@ from it, are exact up to Monte Carlo error as long as no weight dominates. The t
 tells whether one does (Pareto-smoothed importance sampling: Vehtari et al. 2024, JMLR 25:72,
 arXiv:1507.02646).
 
-Draws come in batches. After each, the proposal is fitted anew to what the weights say (adaptive
-mixture importance sampling: Cornuet et al. 2012, doi 10.1111/j.1467-9469.2011.00756.x), and all
-draws are weighted as draws from the mixture of all proposals so far. It ends when there are enough
-effective draws.
+Draws come in batches. Where the first shows that few draws would be effective, further proposals
+are fitted to what the weights say (adaptive importance sampling: Bugallo et al. 2017, doi
+10.1109/MSP.2017.2699226); then the mixture of all of them stays as it is, and only draws made from
+it afterwards count. It ends when there are enough effective draws.
 """
 
 from collections.abc import Callable
@@ -49,6 +49,8 @@ _AT_ZERO, _NEAR_ZERO = 0.1, 4.0
 """A folded sd whose mode is that many spreads from zero is mirrored there: further away it need
 not be, and at zero the proposal is symmetric of itself."""
 _MAX_MIRRORED = 5
+_PILOTS, _GOOD = 3, 0.4
+"""The proposal is fitted anew at most so often, and not if this share of the draws is effective."""
 _PROBE, _WIDEST = 1.5, 3.0
 """How far from the mode the bend is measured, in spreads; and the widest side, in spreads."""
 
@@ -117,6 +119,24 @@ class Proposal:
         both = np.logaddexp(np.log1p(-_HEAVY_SHARE) + normal, np.log(_HEAVY_SHARE) + heavy)
         scale = np.log(np.diag(self.factor)).sum() + np.linalg.slogdet(self.root)[1]
         return np.asarray(both - np.log(slope).sum(axis=1) - scale)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixture:
+    """Several proposals, each of which makes an equal share of the draws."""
+
+    proposals: tuple[Proposal, ...]
+
+    def draw(self, rng: np.random.Generator, n: int) -> FloatArray:
+        """Draw n points, in random order, (n, dim)."""
+        share = np.bincount(np.arange(n) % len(self.proposals), minlength=len(self.proposals))
+        parts = [q.draw(rng, int(k)) for q, k in zip(self.proposals, share, strict=True)]
+        return np.asarray(rng.permutation(np.concatenate(parts)))
+
+    def log_density(self, u: FloatArray) -> FloatArray:
+        """Return the log density at points (n, dim), (n,)."""
+        each = [q.log_density(u) for q in self.proposals]
+        return np.asarray(logsumexp(each, axis=0) - np.log(len(self.proposals)))
 
 
 def first_proposal(coordinates: Coordinates, target: Target) -> Proposal:
@@ -238,71 +258,81 @@ def sample_laplace(
         value = plain.value(u)
         return value + extra(plain.unconstrained(u)) if extra is not None else value
 
-    batch = max(BATCH, 20 * len(coordinates.centre))
-    so_far = _Weighed.begin(first_proposal(coordinates, target))
     progress.start("importance sampling", sampler.importance_draws)
+    batches = _Batches(target, sampler.seed, checkpoint, progress, len(coordinates.centre))
+    proposal, first = _pilot(first_proposal(coordinates, target), batches)
+    points, values = list(first[:1]), list(first[1:])
     while True:
-        b = len(so_far.proposals) - 1
+        if points:
+            u, value = np.concatenate(points), np.concatenate(values)
+            weight, k = smooth_weights(value - proposal.log_density(u))
+            ess = 1.0 / float(np.sum(weight**2))
+            enough = ess > ENOUGH * sampler.min_ess and k < MAX_PARETO_K and len(points) > 1
+            hopeless = ess / len(u) * sampler.importance_draws < sampler.min_ess
+            if enough or hopeless or batches.drawn + batches.size > sampler.importance_draws:
+                break
+        more = batches.draw(proposal)
+        points.append(more[0])
+        values.append(more[1])
+    progress.say(
+        f"importance sampling: {len(u):,} draws after {batches.drawn - len(u):,} to fit the "
+        f"proposal, {ess:,.0f} effective, k-hat {k:.2f}"
+    )
+    return _finish(plain, sampler, u, weight, k)
 
-        def make(proposal: Proposal = so_far.proposals[-1], b: int = b) -> dict[str, Any]:
-            rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 1, b]))
-            u = proposal.draw(rng, batch)
-            return {"u": u, "value": _evaluate(target, u, partial(_count, progress, b * batch))}
 
-        kept = checkpoint.stage(f"importance-{b}", make)
-        so_far = so_far.with_batch(kept["u"], kept["value"])
-        weight, k = so_far.weights()
-        ess = 1.0 / float(np.sum(weight**2))
-        enough = ess > ENOUGH * sampler.min_ess and k < MAX_PARETO_K and b > 0
-        if enough or len(weight) + batch > sampler.importance_draws:
-            break
-        so_far = so_far.with_proposal(_adapt(so_far.u, weight, so_far.proposals[-1]))
-    progress.say(f"importance sampling: {len(weight):,} draws, {ess:,.0f} effective, k-hat {k:.2f}")
-    return _finish(plain, sampler, so_far.u, weight, k)
+@dataclass(slots=True)
+class _Batches:
+    """Draws and evaluates batches, each a stage that is kept."""
+
+    target: Target
+    seed: int
+    checkpoint: Checkpoint
+    progress: Progress
+    dim: int
+    n: int = 0
+
+    @property
+    def size(self) -> int:
+        return max(BATCH, 20 * self.dim)
+
+    @property
+    def drawn(self) -> int:
+        return self.n * self.size
+
+    def draw(self, proposal: Proposal | Mixture) -> tuple[FloatArray, FloatArray]:
+        """Return the next batch: points (draw, dim) and log densities of the target (draw,)."""
+        b = self.n
+
+        def make() -> dict[str, Any]:
+            rng = np.random.default_rng(np.random.SeedSequence([self.seed, 1, b]))
+            u = proposal.draw(rng, self.size)
+            told = partial(_count, self.progress, b * self.size)
+            return {"u": u, "value": _evaluate(self.target, u, told)}
+
+        kept = self.checkpoint.stage(f"importance-{b}", make)
+        self.n += 1
+        return kept["u"], kept["value"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Weighed:
-    """All draws so far, and the density of every proposal at every one of them.
+def _pilot(first: Proposal, batches: _Batches) -> tuple[Mixture, tuple[FloatArray, ...]]:
+    """Fit proposals to weighted draws, up to a few times; returns the mixture of all.
 
-    Attributes
-    ----------
-    proposals
-        A batch was drawn from each; the last may still be without one.
-    u, value
-        Draws, (draw, dim), and the target's log density there, (draw,).
-    log_density
-        By proposal, (proposal, draw).
+    The first stays in the mixture, so that what the fitted ones have not seen keeps a bounded
+    weight. What a proposal was fitted to is not used any further: weighed as draws of the mixture
+    it would flatter it. Draws of a first proposal that needed no fitting are returned.
     """
-
-    proposals: tuple[Proposal, ...]
-    u: FloatArray
-    value: FloatArray
-    log_density: FloatArray
-
-    @classmethod
-    def begin(cls, proposal: Proposal) -> "_Weighed":
-        none = np.zeros(0)
-        return cls((proposal,), np.zeros((0, len(proposal.mean))), none, none[None])
-
-    def with_batch(self, u: FloatArray, value: FloatArray) -> "_Weighed":
-        new = np.stack([q.log_density(u) for q in self.proposals])
-        return replace(
-            self,
-            u=np.concatenate([self.u, u]),
-            value=np.concatenate([self.value, value]),
-            log_density=np.concatenate([self.log_density, new], axis=1),
-        )
-
-    def with_proposal(self, proposal: Proposal) -> "_Weighed":
-        new = proposal.log_density(self.u)[None]
-        both = np.concatenate([self.log_density, new])
-        return replace(self, proposals=(*self.proposals, proposal), log_density=both)
-
-    def weights(self) -> tuple[FloatArray, float]:
-        """Return smoothed weights against the mixture of all proposals, and their k-hat."""
-        mixture = logsumexp(self.log_density, axis=0) - np.log(len(self.proposals))
-        return smooth_weights(self.value - mixture)
+    mixture, points, values = Mixture((first,)), [], []
+    for turn in range(_PILOTS):
+        u, value = batches.draw(mixture.proposals[-1])
+        points.append(u)
+        values.append(value)
+        u, value = np.concatenate(points), np.concatenate(values)
+        weight, _ = smooth_weights(value - mixture.log_density(u))
+        if 1.0 / float(np.sum(weight**2)) > _GOOD * len(u):
+            return mixture, (u, value) if turn == 0 else ()
+        mixture = Mixture((*mixture.proposals, _adapt(u, weight, mixture.proposals[-1])))
+    return mixture, ()
 
 
 def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target) -> HyperDraws:

@@ -1,6 +1,7 @@
 """Reports as the measurement model sees them: cells, sides, definitions, classes, by name."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -155,6 +156,14 @@ def usable_rows(
     return np.asarray(newest.reindex(table.index) & table["mirror_of"].isna())
 
 
+def _shared(column: pd.Series) -> NDArray[Any]:
+    """Return the values; equal texts as one object, of which there may be half a million."""
+    if column.dtype != object:
+        return column.to_numpy()
+    codes, uniques = pd.factorize(column)
+    return np.asarray(np.asarray(uniques, dtype=object)[codes])
+
+
 def build_reports(table: pd.DataFrame, grid: Grid) -> Reports:
     """Turn rows of the observation contract into reports on the grid's cells.
 
@@ -190,5 +199,5 @@ def build_reports(table: pd.DataFrame, grid: Grid) -> Reports:
             "row": np.arange(len(table)),
         }
     ).sort_values(["corridor", "period", "series"], kind="stable")
-    arrays = {c: frame[c].to_numpy() for c in frame.columns if c != "months"}
+    arrays = {c: _shared(frame[c]) for c in frame.columns if c != "months"}
     return Reports(**arrays, duration=duration_weights(frame["months"].to_numpy(float)))

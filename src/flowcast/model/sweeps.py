@@ -55,10 +55,11 @@ Hyper = Mapping[str, Any]
 _ALL = slice(None)
 
 _PROPOSAL_DF = 5.0
-_PILOTS = 6
+_PILOTS = 10
 _PILOT_SWEEPS = 2
 _PILOT_STEP = 0.2
-_TRIALS = 48
+_STEPS = (0.04, 1.0)
+_HALVINGS = 5
 _TARGET = 0.8
 
 
@@ -345,8 +346,8 @@ def _average(shares: list[dict[str, float]]) -> dict[str, float]:
 def tune_chain(density: Density, coordinates: Coordinates, members: FloatArray, seed: int) -> Chain:
     """Find the step size at which about 0.8 of the trajectories are accepted.
 
-    A few members are swept with a careful step; from there the step size of trajectories given
-    their eta and weights is adapted (Robbins & Monro 1951, doi 10.1214/aoms/1177729586).
+    A few members are swept with a careful step; from there trajectories given their eta and
+    weights are tried at several step sizes, with the same random numbers at each.
 
     Parameters
     ----------
@@ -369,10 +370,17 @@ def tune_chain(density: Density, coordinates: Coordinates, members: FloatArray, 
             state, _ = sweep(careful, state, rng)
         held.append(replace(careful.coordinates, density=replace(density, sites=_held(state))))
         points.append(state.x)
-    log_step, path = float(np.log(_PILOT_STEP)), []
-    for k in range(_TRIALS):
-        i = k % len(held)
-        points[i], share = trajectory(held[i], points[i], float(np.exp(log_step)), rng)
-        log_step += (share - _TARGET) / np.sqrt(k + 1.0)
-        path.append(log_step)
-    return replace(careful, step=float(np.exp(np.mean(path[_TRIALS // 2 :]))))
+    streams = rng.integers(2**63, size=len(held))
+
+    def accepted(log_step: float) -> float:
+        shares = [
+            trajectory(c, x, float(np.exp(log_step)), np.random.default_rng(stream))[1]
+            for c, x, stream in zip(held, points, streams, strict=True)
+        ]
+        return float(np.mean(shares))
+
+    low, high = np.log(_STEPS)
+    for _ in range(_HALVINGS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if accepted(middle) > _TARGET else (low, middle)
+    return replace(careful, step=float(np.exp(0.5 * (low + high))))

@@ -9,7 +9,7 @@ with r the reports less their prior means, X their design, K0 the prior covarian
 its covariance with the corridor's reports, and S the covariance of these.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +122,7 @@ def indicator(rows: int, columns: IntArray, width: int) -> sp.csr_array:
 def unit_design(problem: Problem, reports: Reports) -> sp.csr_array:
     """Return the reporter and reporter-by-period effects of some reports, (report, coefficient)."""
     where = _where(problem)
-    keys = {
+    keys: dict[str, Sequence[str] | NDArray[np.object_]] = {
         "reporter": reports.unit,
         "reporter_period": [f"{u}@{t}" for u, t in zip(reports.unit, reports.period, strict=True)],
     }

@@ -5,11 +5,12 @@ noise; e is integrated out by quadrature. A net figure is the difference of two 
 as normal with the mean and variance of that difference.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from flowcast.model.totals_rows import Totals
 
@@ -111,28 +112,46 @@ def count_log_likelihood(
         own = variance + 1.0 / (value + 0.5)
         gap = np.log(value + 0.5) - mean
         return -0.5 * (gap**2 / own + np.log(own) + _LOG_2PI), gap / own, -1.0 / own
-    variance = max(variance, _MIN_VARIANCE)
-    x = np.where(value > 0, np.log(value + 0.5), np.minimum(mean, 0.0))
-    for _ in range(_NEWTON_STEPS):
-        rate = np.exp(x)
-        slope = value - rate - (x - mean) / variance
-        step = np.minimum(np.maximum(slope / (rate + 1.0 / variance), -2.0), 2.0)
-        x = x + step
-        if np.abs(step).max(initial=0.0) < _NEWTON_TOLERANCE:
-            break
-    width = _WIDEN / np.sqrt(np.exp(x) + 1.0 / variance)
-    at = x[:, None] + width[:, None] * _NODES
-    log_weight = value[:, None] * at - np.exp(at) + _LOG_WEIGHTS
-    log_weight = log_weight - (at - mean[:, None]) ** 2 / (2.0 * variance)
-    top = log_weight.max(axis=1, keepdims=True)
-    weight = np.exp(log_weight - top)
-    total = weight.sum(axis=1)
-    out = np.log(total) + top[:, 0] + np.log(width) - gammaln(value + 1.0)
-    out = out - 0.5 * np.log(2.0 * np.pi * variance)
-    weight = weight / total[:, None]
-    first = (weight * at).sum(axis=1)
-    spread = (weight * (at - first[:, None]) ** 2).sum(axis=1)
-    return out, (first - mean) / variance, (spread / variance - 1.0) / variance
+    out = np.empty((3, len(value)))
+    _integrate(value, mean, max(variance, _MIN_VARIANCE), _NODES, _LOG_WEIGHTS, out)
+    return out[0], out[1], out[2]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _integrate(
+    value: FloatArray, mean: FloatArray, variance: float, nodes: FloatArray,
+    log_weights: FloatArray, out: FloatArray,
+) -> None:  # fmt: skip
+    """Fill log likelihood, slope and curvature, (3, count)."""
+    log_weight = np.empty(len(nodes))
+    for k in range(len(value)):
+        z, m = value[k], mean[k]
+        x = np.log(z + 0.5) if z > 0.0 else min(m, 0.0)
+        for _ in range(_NEWTON_STEPS):
+            rate = np.exp(x)
+            step = (z - rate - (x - m) / variance) / (rate + 1.0 / variance)
+            step = min(max(step, -2.0), 2.0)
+            x += step
+            if abs(step) < _NEWTON_TOLERANCE:
+                break
+        width = _WIDEN / np.sqrt(np.exp(x) + 1.0 / variance)
+        top = -np.inf
+        for i in range(len(nodes)):
+            at = x + width * nodes[i]
+            log_weight[i] = z * at - np.exp(at) + log_weights[i] - (at - m) ** 2 / (2.0 * variance)
+            top = max(top, log_weight[i])
+        total, first, second = 0.0, 0.0, 0.0
+        for i in range(len(nodes)):
+            weight, off = np.exp(log_weight[i] - top), width * nodes[i]
+            total += weight
+            first += weight * off
+            second += weight * off * off
+        first /= total
+        spread = second / total - first * first
+        out[0, k] = np.log(total * width) + top - math.lgamma(z + 1.0)
+        out[0, k] -= 0.5 * np.log(2.0 * np.pi * variance)
+        out[1, k] = (x + first - m) / variance
+        out[2, k] = (spread / variance - 1.0) / variance
 
 
 def net_moments(

@@ -95,7 +95,8 @@ def _predict(
     usual = _ratio(*_sums(known, log_value, known, SIDE))
     total, n = _sums(known, log_value - usual, wanted, FIGURE)
     own_total, own_n = _sums(known, log_value - usual, wanted, (*FIGURE, "reporter"))
-    level = mean(SIDE)
+    side = mean(SIDE)
+    level = np.where(np.isnan(side), mean(("measure",)), side)  # a side that nobody reports
     mirror = _ratio(total - own_total, n - own_n) + level
     margins = level + np.nan_to_num(mean(ORIGIN) - level) + np.nan_to_num(mean(DESTINATION) - level)
     return np.column_stack([mean(SERIES), mirror, margins])
