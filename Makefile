@@ -11,10 +11,11 @@ WORKERS ?= 2
 # One stamp per content of lock and project file: `touch` does not reinstall, a change does.
 LOCK_HASH := $(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 STAMP := $(VENV)/.installed-$(LOCK_HASH)
+SAMPLERS := $(VENV)/.samplers-$(shell cksum < requirements-samplers.lock | tr ' ' '-')
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
 UV ?= uv
 
-.PHONY: help setup demo test test-all lint docs bench lab lock clean
+.PHONY: help setup demo test test-all lint docs bench samplers lab lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -42,8 +43,15 @@ docs: $(STAMP) ## build the documentation site into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html
 	@echo "docs/_build/html/index.html"
 
-bench: $(STAMP) ## run the benchmarks and renew their results table
+bench: $(STAMP) $(SAMPLERS) ## run the benchmarks
 	@$(BIN)/python -m benchmarks
+
+samplers: $(SAMPLERS) ## add the samplers that the benchmarks compare with
+
+$(SAMPLERS): $(STAMP)
+	@$(BIN)/python -m pip --disable-pip-version-check install -qq --no-compile --no-deps --require-hashes \
+		-r requirements-samplers.lock
+	@rm -f $(VENV)/.samplers-* && touch $@
 
 lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
@@ -52,6 +60,10 @@ lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
 	@env -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) pip compile pyproject.toml --extra bench --extra dev --extra docs \
 		--universal --python-version 3.12 --fork-strategy fewest --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --upgrade --output-file requirements.lock
+	@$$(tools/find-python.sh) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['samplers'], sep='\n')" | \
+		env -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) pip compile - --constraints requirements.lock --universal \
+		--python-version 3.12 --fork-strategy fewest --generate-hashes --no-emit-index-url \
+		--custom-compile-command "make lock" --quiet --upgrade --output-file requirements-samplers.lock
 
 clean: ## remove what was built, .venv included
 	rm -rf $(VENV) build dist docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis

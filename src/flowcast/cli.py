@@ -170,9 +170,8 @@ def estimate(
     write_run(posterior, folder, force=force)
     rmtree(work, ignore_errors=True)
     if not quiet:
-        say(
-            f"Inference: {describe_inference(posterior.info.get('method'), posterior.info.get('exact'))}"
-        )
+        info = posterior.info
+        say(f"Inference: {describe_inference(info.get('method'), info.get('exact'))}")
         say(f"Convergence gate {posterior.gate}")
         say(f"Written: {folder}")
     end_at_gate(posterior, folder)

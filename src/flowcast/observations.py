@@ -187,7 +187,7 @@ class Observations:
         return self._part(rows, self.name, self.role)
 
     def units(self) -> NDArray[np.int64]:
-        """Number the rows so that those with one number tell the same figure, shape (row,).
+        """Return a number for each row, equal where rows tell the same figure, shape (row,).
 
         These are the vintages of a report and what one side says of a figure in several sources of
         a family; and all rows about a figure that one side repeats from the other (`mirror_of`).

@@ -28,7 +28,8 @@ REPORT = {
 # knowingly, together with the change log. A star stands before what is given by name only.
 FUNCTIONS = {
     "compare_runs": "a b * measure by prob definition",
-    "estimate": "model observations places corridors * draws tune chains seed overrides progress",
+    "estimate": "model observations places corridors * draws tune chains seed overrides progress "
+    "checkpoint",
     "flow_estimates": "posterior * definition",
     "great_circle_km": "lat1 lon1 lat2 lon2",
     "observations_from_frame": "frame * name role declared_places",
@@ -39,7 +40,7 @@ FUNCTIONS = {
     "read_observations": "path * role declared_places",
     "read_run": "folder",
     "run_demo": "out * quiet",
-    "simulate_world": "n_place n_period * seed spec hyper missing graded",
+    "simulate_world": "n_place n_period * seed spec hyper missing graded definitions totals codes",
     "summarise": "estimates * measure probs by definition",
     "write_run": "posterior folder * force extras",
     "write_table": "frame path format * caption notes",

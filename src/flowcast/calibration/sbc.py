@@ -59,7 +59,7 @@ def family_spec(family: str) -> ModelSpec:
     if family == "full":
         return simulation_spec()
     tails = Tails(reports=None, innovations=None, reporters=None)
-    return simulation_spec(sampler=_SAMPLER, measurement=Measurement(counts="delta"), tails=tails)
+    return simulation_spec(measurement=Measurement(counts="delta"), tails=tails)
 
 
 def _is_gaussian(spec: ModelSpec) -> bool:

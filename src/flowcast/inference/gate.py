@@ -19,8 +19,8 @@ FloatArray = NDArray[np.float64]
 Method = Literal["laplace", "nuts"]
 
 MAX_PARETO_K = 0.5
-"""Above it importance weights have no variance, and Monte Carlo errors are not what they seem; means
-can be relied on up to 0.7 (Vehtari et al. 2024)."""
+"""Above it importance weights have no variance, and Monte Carlo errors are not what they seem;
+means can be relied on up to 0.7 (Vehtari et al. 2024)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -30,7 +30,7 @@ from flowcast.latent_store import (
 from flowcast.model.coordinates import Coordinates
 from flowcast.model.density import is_gaussian
 from flowcast.model.latent import draw_cells, draw_coefficients, draw_latent
-from flowcast.model.sweeps import refine, tune_chain
+from flowcast.model.sweeps import Chain, refine, tune_chain
 from flowcast.model.totals import condition_on_totals
 
 __all__ = ["Latent", "kept_positions", "recover_latent", "takes_sweeps"]
@@ -38,6 +38,8 @@ __all__ = ["Latent", "kept_positions", "recover_latent", "takes_sweeps"]
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 STORE = "draws.zarr"
+MANY_REPORTS = 3000
+"""With more reports than that sweeps leave the hyper-parameters where they are."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,19 +105,23 @@ def _refined(
 ) -> Latent:
     density, n_chain = coordinates.density, draws.x.shape[0]
     before = draws.x[:, index].reshape(n_chain * len(index), -1)
-    chain = tune_chain(density, coordinates, before, sampler.seed)
+    # A trajectory of the hyper-parameters costs several gradients for each of a thousand draws.
+    every = 1 if density.problem.reports.n <= MANY_REPORTS else 0
+    chain = Chain(coordinates, 0.0)
+    if every:
+        chain = tune_chain(density, coordinates, before, sampler.seed)
     streams = _streams(sampler, len(before))
     told.start("sweeps on the exact model", len(before))
 
     def one(k: int) -> Any:
         rng = np.random.default_rng(streams[k])
-        return refine(density, chain, before[k], rng, n_sweeps=sampler.sweeps)
+        return refine(density, chain, before[k], rng, n_sweeps=sampler.sweeps, every=every)
 
     ends = _side_by_side(one, len(before), told)
     shape = (n_chain, len(index))
     x = np.stack([end.x for end in ends])
     spread = before.std(axis=0) + 1e-12
-    facts: dict[str, Any] = {"sweeps": sampler.sweeps}
+    facts: dict[str, Any] = {"sweeps": sampler.sweeps, "sweeps_move_hyper": every == 1}
     facts["sweep_shift"] = round(float(np.abs((x - before).mean(axis=0) / spread).max()), 3)
     for kind in ends[0].acceptance:
         mean = float(np.mean([end.acceptance[kind] for end in ends]))

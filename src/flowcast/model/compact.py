@@ -139,8 +139,8 @@ def _slot_columns(
 @njit(cache=True, nogil=True)
 def _product(
     out: FloatArray, lo: int, hi: int, start: IntArray, slot: IntArray, tv: FloatArray,
-    constant: FloatArray, constant_col: IntArray, slot_col: IntArray, tv_col: IntArray, own_col: IntArray,
-    coef: FloatArray,
+    constant: FloatArray, constant_col: IntArray, slot_col: IntArray, tv_col: IntArray,
+    own_col: IntArray, coef: FloatArray,
 ) -> None:  # fmt: skip
     for c in range(lo, hi):
         level = 0.0

@@ -14,8 +14,8 @@ With ``r`` = report minus its prior mean, ``S`` = block-diagonal covariance give
 
 The passes are in `recursion` and, for models in which every report has a coefficient of its own, in
 `owned`. This is the whole on one thread, as the PyTensor operation uses it; `evaluation` spreads
-the same passes over threads. Division by zero gives infinity, as in NumPy, so that an impossible point
-has log density -inf.
+the same passes over threads. Division by zero gives infinity, as in NumPy, so that an impossible
+point has log density -inf.
 """
 
 from typing import Any

@@ -320,7 +320,7 @@ def refine(
     n_sweeps
         Number of sweeps; 0 gives the draw of the approximation itself.
     every
-        Hyper-parameters move in one sweep out of so many, the last among them.
+        Hyper-parameters move in one sweep out of so many, the last among them; with 0 in none.
 
     Raises
     ------
@@ -331,7 +331,7 @@ def refine(
         raise UsageError("(sweeps) | found reports of sums; allowed: reports of single cells")
     state, shares = start_state(density, x, rng), []
     for left in range(n_sweeps - 1, -1, -1):
-        state, share = sweep(chain, state, rng, hyper=left % every == 0)
+        state, share = sweep(chain, state, rng, hyper=every > 0 and left % every == 0)
         shares.append(share)
     flow = cell_mean(density.problem, state.coefficient) + state.parts.log_flow
     return Refined(state.x, state.coefficient, flow, _held(state), _average(shares))
