@@ -69,7 +69,7 @@ def brute_force(
         alone = state.own.root @ rng.standard_normal((own.n_state, BATCH))
         cells = state.cells[:, None] + state.own.follow(by) + alone
         entries = frame.select @ cells + frame.unit @ (state.coefficients[:, None] + by)
-        logs.append(log_likelihood(measure, entries + state.offset[:, None]).sum(axis=0))
+        logs.append(log_likelihood(measure, entries + state.offset[:, None]))
         flows.append(cells.reshape(-1, own.width, BATCH)[:, : own.n_period])
     flow, log_weight = np.concatenate(flows, axis=2), np.concatenate(logs)
     weight = np.exp(log_weight - log_weight.max())

@@ -1,7 +1,8 @@
 """The proposal of importance sampling, its weights, and what they are judged by."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from flowcast._terminal import Progress
 from flowcast.config import Sampler
 from flowcast.inference import fit, fit_problem
 from flowcast.inference.checkpoint import Checkpoint
-from flowcast.inference.gate import judge_importance
+from flowcast.inference.gate import judge_importance, max_pareto_k
 from flowcast.inference.laplace import Proposal, first_proposal, sample_laplace, smooth_weights
 from flowcast.model.coordinates import build_coordinates
 from flowcast.model.density import find_mode
@@ -105,6 +106,7 @@ class Skewed:
     folded: NDArray[np.int64]
     tail: float = 0.0
     density: "Skewed | None" = None
+    problem: Any = field(default_factory=lambda: SimpleNamespace(reports=SimpleNamespace(n=10)))
 
     def plain(self) -> "Skewed":
         return self
@@ -178,11 +180,11 @@ def test_effective_sample_size_by_parameter_counts_weights() -> None:
         {"chain": [0], "draw": range(1000)},
     )
     sampler = Sampler(min_ess=400)
-    gate, table = judge_importance(data, np.full(1000, 1e-3), 0.1, sampler)
+    gate, table = judge_importance(data, np.full(1000, 1e-3), 0.1, sampler, 0.7)
     assert gate.passed
     assert table["ess_bulk"][0] == pytest.approx(1000)
     weight = np.where(np.arange(1000) < 100, 5.0, 5.0 / 9.0)
-    gate, table = judge_importance(data, weight / weight.sum(), 0.1, sampler)
+    gate, table = judge_importance(data, weight / weight.sum(), 0.1, sampler, 0.7)
     assert table["ess_tail"][0] == pytest.approx(1e6 / (100 * 25 + 900 * (25 / 81)), rel=1e-6)
     assert not gate.passed
 
@@ -233,3 +235,17 @@ def test_the_first_proposal_follows_the_density_on_either_side() -> None:
     drop = plain.value(coordinates.centre) - plain.value(far)
     width = (one.straight + one.bent)[0]
     assert np.isclose(width, np.clip(1.5 / np.sqrt(2.0 * max(drop, 1e-9)), 1 / 3, 3.0), rtol=1e-6)
+
+
+def test_the_bound_on_the_tail_is_stricter_where_reports_are_few() -> None:
+    assert max_pareto_k(500) == 0.5
+    assert max_pareto_k(500_000) == 0.7
+    data = xr.Dataset(
+        {"sd": (("chain", "draw"), np.random.default_rng(5).normal(size=(1, 1000)))},
+        {"chain": [0], "draw": range(1000)},
+    )
+    verdicts = [
+        judge_importance(data, np.full(1000, 1e-3), 0.6, Sampler(), max_pareto_k(n))[0].passed
+        for n in (500, 500_000)
+    ]
+    assert verdicts == [False, True]

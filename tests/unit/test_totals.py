@@ -438,10 +438,21 @@ def test_the_delta_form_is_a_normal_on_the_log_count() -> None:
 def test_parts_are_sums_of_persons(world: SimulatedWorld) -> None:
     totals = totals_of(world.problem)
     entries = np.random.default_rng(2).normal(5.0, 1.0, totals.entries.n)
-    log_part, share = add_up(totals, entries)
     persons = np.bincount(totals.entry_part, np.exp(entries))
-    np.testing.assert_allclose(np.exp(log_part), persons)
-    np.testing.assert_allclose(np.bincount(totals.entry_part, share), 1.0)
+    np.testing.assert_allclose(np.exp(add_up(totals, entries)), persons)
+    local = differentiate(measure_of(world.problem, world.hyper), entries)
+    np.testing.assert_allclose(np.exp(local.log_part), persons)
+    np.testing.assert_allclose(local.share, np.exp(entries) / persons[totals.entry_part])
+
+
+def by_parts(
+    totals: Totals, diagonal: NDArray[np.float64], beside: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    out = np.diag(diagonal)
+    for r in np.flatnonzero(np.bincount(totals.part_total) == 2):
+        first = totals.part_start[r]
+        out[first, first + 1] = out[first + 1, first] = beside[r]
+    return out
 
 
 def test_derivatives_are_those_of_the_likelihood(world: SimulatedWorld) -> None:
@@ -451,26 +462,23 @@ def test_derivatives_are_those_of_the_likelihood(world: SimulatedWorld) -> None:
     entries = find_mode(state, measure, state.entries).entries
     entries = entries + 0.2 * np.random.default_rng(1).normal(size=len(entries))
     value, slope = value_slope(measure, entries)
-    assert value == pytest.approx(float(log_likelihood(measure, entries[:, None]).sum()))
+    assert value == pytest.approx(float(log_likelihood(measure, entries[:, None])[0]))
     local, step = differentiate(measure, entries), 1e-5
     assert local.value.sum() == pytest.approx(value)
     adding = np.zeros((len(local.slope), len(entries)))
     adding[measure.totals.entry_part, np.arange(len(entries))] = local.share
     np.testing.assert_allclose(adding.T @ local.slope, slope, rtol=1e-10)
     diagonal = np.diag(local.share * local.slope[measure.totals.entry_part])
-    hessian = diagonal + adding.T @ (local.curvature - np.diag(local.slope)) @ adding
+    curvature = by_parts(measure.totals, *local.curvature)
+    hessian = diagonal + adding.T @ (curvature - np.diag(local.slope)) @ adding
     for k, nudge in enumerate(step * np.eye(len(entries))):
         above, below = (value_slope(measure, entries + s * nudge) for s in (1, -1))
-        np.testing.assert_allclose(
-            (above[0] - below[0]) / (2 * step), slope[k], rtol=2e-5, atol=1e-5
-        )
-        np.testing.assert_allclose(
-            (above[1] - below[1]) / (2 * step),
-            hessian[k],
-            rtol=1e-3,
-            atol=1e-3 * np.abs(hessian).max(),
-        )
-    assert (np.linalg.eigvalsh(local.precision) > 0).all()
+        first, second = ((a - b) / (2 * step) for a, b in zip(above, below, strict=True))
+        np.testing.assert_allclose(first, slope[k], rtol=2e-5, atol=1e-5)
+        most = np.abs(hessian).max()
+        np.testing.assert_allclose(second, hessian[k], rtol=1e-3, atol=1e-3 * most)
+    information = by_parts(measure.totals, *local.information)
+    assert (np.linalg.eigvalsh(information) > 0).all()
 
 
 # --- mode, Laplace's value, trajectories ---------------------------------------------------------
@@ -539,8 +547,9 @@ def test_laplace_is_close_to_importance_sampling(world: SimulatedWorld) -> None:
     problem, hyper = world.problem, dict(world.hyper) | {"sd_noise_total": 0.8}
     state = condition_state(problem, hyper, fitted_sites(problem, hyper))
     measure = measure_of(problem, hyper)
-    draws = state.draw_entries(np.random.default_rng(1), 200_000)
-    weight = log_likelihood(measure, draws).sum(axis=0)
+    root = np.linalg.cholesky(covariance(state))
+    normal = np.random.default_rng(1).standard_normal((len(root), 200_000))
+    weight = log_likelihood(measure, state.entries[:, None] + root @ normal)
     top = weight.max()
     weight = np.exp(weight - top)
     error = weight.std() / weight.mean() / np.sqrt(len(weight))
@@ -592,7 +601,7 @@ def test_conditioned_draws_agree_with_precise_sums() -> None:
         for (flow, coefficient), into in ((draw, free), (moved, held)):
             cells = flow[state.frame.corridors.corridor].ravel()
             entries = state.see(cells, coefficient - problem.coefficients.mean)
-            into.append(add_up(totals, entries)[0][totals.part_start])
+            into.append(add_up(totals, entries)[totals.part_start])
     plain = ~totals.net
     gap = np.array(held)[:, plain] - np.log(totals.value[plain])
     sd = np.sqrt(0.002**2 + 1.0 / totals.value[plain])

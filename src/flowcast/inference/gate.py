@@ -13,14 +13,21 @@ from flowcast.model.density import Density
 from flowcast.posterior import GateResult
 from flowcast.trees import hyper_dataset
 
-__all__ = ["MAX_PARETO_K", "HyperDraws", "judge_convergence", "judge_importance", "name_draws"]
+__all__ = ["HyperDraws", "judge_convergence", "judge_importance", "max_pareto_k", "name_draws"]
 
 FloatArray = NDArray[np.float64]
 Method = Literal["laplace", "nuts"]
 
-MAX_PARETO_K = 0.5
-"""Above it importance weights have no variance, and Monte Carlo errors are not what they seem;
-means can be relied on up to 0.7 (Vehtari et al. 2024)."""
+FEW_REPORTS = 3000
+MAX_PARETO_K = {True: 0.5, False: 0.7}
+"""Above 0.7 importance weights have no reliable mean, above 0.5 no variance (Vehtari et al. 2024).
+With few reports the posterior may have a second mode that a normal does not see, and NUTS costs
+little: there the stricter bound holds."""
+
+
+def max_pareto_k(n_report: int) -> float:
+    """Return the largest tail shape of importance weights that passes the gate."""
+    return MAX_PARETO_K[n_report <= FEW_REPORTS]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +136,7 @@ def judge_convergence(
 
 
 def judge_importance(
-    draws: xr.Dataset, weight: FloatArray, pareto_k: float, sampler: Sampler
+    draws: xr.Dataset, weight: FloatArray, pareto_k: float, sampler: Sampler, max_k: float
 ) -> tuple[GateResult, pd.DataFrame]:
     """Apply the gate to weighted draws.
 
@@ -144,12 +151,14 @@ def judge_importance(
         JMLR 25:72, arXiv:1507.02646).
     sampler
         The bound `min_ess`.
+    max_k
+        The bound on `pareto_k`, from `max_pareto_k`.
 
     Returns
     -------
     GateResult, DataFrame
-        The verdict: tail shape below 0.5 and more than `min_ess` effective draws, overall and for
-        the mean of every hyper-parameter. Columns as in `judge_convergence`: `ess_bulk` is the
+        The verdict: tail shape below its bound and more than `min_ess` effective draws, overall and
+        for the mean of every hyper-parameter. Columns as in `judge_convergence`: `ess_bulk` is the
         effective sample size of the mean, `ess_tail` that of the weights, and there is no R-hat.
     """
     w = xr.DataArray(weight[None], dims=("chain", "draw"))
@@ -164,7 +173,7 @@ def judge_importance(
     least = float(table["ess_bulk"].min())
     worst = {"pareto_k": pareto_k, "importance_ess": ess, "min_ess_bulk": least}
     failures = []
-    if not pareto_k < MAX_PARETO_K:
+    if not pareto_k < max_k:
         failures.append(f"importance weights: Pareto k-hat {pareto_k:.2f}")
     if not ess > sampler.min_ess:
         failures.append(f"importance weights: effective sample size {ess:.0f}")

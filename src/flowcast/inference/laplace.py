@@ -29,7 +29,7 @@ from scipy.special import gammaln, logsumexp
 from flowcast._terminal import Progress
 from flowcast.config import Sampler
 from flowcast.inference.checkpoint import Checkpoint
-from flowcast.inference.gate import MAX_PARETO_K, HyperDraws, judge_importance, name_draws
+from flowcast.inference.gate import HyperDraws, judge_importance, max_pareto_k, name_draws
 from flowcast.model.coordinates import Coordinates
 from flowcast.model.density import Density
 from flowcast.posterior import GateResult
@@ -41,8 +41,8 @@ Target = Callable[[FloatArray], float]
 
 BATCH: Final = 500
 """Draws of a batch; more where there are many hyper-parameters."""
-ENOUGH: Final = 2.0
-"""It ends with this many times `sampler.min_ess` effective draws."""
+ENOUGH: Final = 1.1
+"""It ends with this many times `sampler.min_ess` effective draws, of every hyper-parameter."""
 _HEAVY_SHARE, _HEAVY_NU = 0.25, 3.0
 """Share and degrees of freedom of the proposal's Student-t part, which keeps weights bounded."""
 _AT_ZERO, _NEAR_ZERO = 0.1, 4.0
@@ -260,6 +260,7 @@ def sample_laplace(
 
     progress.start("importance sampling", sampler.importance_draws)
     batches = _Batches(target, sampler.seed, checkpoint, progress, len(coordinates.centre))
+    max_k = max_pareto_k(plain.density.problem.reports.n)
     proposal, first = _pilot(first_proposal(coordinates, target), batches)
     points, values = list(first[:1]), list(first[1:])
     while True:
@@ -267,7 +268,8 @@ def sample_laplace(
             u, value = np.concatenate(points), np.concatenate(values)
             weight, k = smooth_weights(value - proposal.log_density(u))
             ess = 1.0 / float(np.sum(weight**2))
-            enough = ess > ENOUGH * sampler.min_ess and k < MAX_PARETO_K and len(points) > 1
+            least = min(ess, _least_effective(u, weight))
+            enough = least > ENOUGH * sampler.min_ess and k < max_k and len(points) > 1
             hopeless = ess / len(u) * sampler.importance_draws < sampler.min_ess
             if enough or hopeless or batches.drawn + batches.size > sampler.importance_draws:
                 break
@@ -279,6 +281,12 @@ def sample_laplace(
         f"proposal, {ess:,.0f} effective, k-hat {k:.2f}"
     )
     return _finish(plain, sampler, u, weight, k)
+
+
+def _least_effective(u: FloatArray, weight: FloatArray) -> float:
+    """Return the least effective sample size of the mean of any coordinate."""
+    square = (u - weight @ u) ** 2
+    return float((weight @ square / (weight**2 @ square)).min())
 
 
 @dataclass(slots=True)
@@ -357,7 +365,8 @@ def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target
     x = draws.x.reshape(-1, draws.x.shape[-1])
     weight, k = smooth_weights(_evaluate(extra, x, lambda done: None))
     every = name_draws(density, x[None])
-    gate, diagnostics = judge_importance(every, weight, k, sampler)
+    max_k = max_pareto_k(density.problem.reports.n)
+    gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
     rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
     chosen = _resample(weight, sampler.kept_draws, rng)
     both = GateResult(
@@ -376,7 +385,8 @@ def _finish(
 ) -> HyperDraws:
     x = np.apply_along_axis(plain.unconstrained, -1, u)
     every = name_draws(plain.density, x[None])
-    gate, diagnostics = judge_importance(every, weight, k, sampler)
+    max_k = max_pareto_k(plain.density.problem.reports.n)
+    gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
     rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
     chosen = _resample(weight, sampler.kept_draws, rng)
     facts = {"pareto_k": round(k, 3), "importance_draws": len(u)}

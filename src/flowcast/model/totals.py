@@ -70,8 +70,9 @@ def totals_log_weight(problem: Problem, hyper: Mapping[str, Any], sites: Sites) 
     if problem.totals is None:
         return 0.0
     try:
-        state = condition_state(problem, hyper, sites)
-        value = laplace_value(state, _measure(problem, hyper))
+        with np.errstate(all="ignore"):
+            state = condition_state(problem, hyper, sites)
+            value = laplace_value(state, _measure(problem, hyper))
     except (LinAlgError, ValueError):
         return -np.inf
     return value if np.isfinite(value) else -np.inf
@@ -237,7 +238,7 @@ def draw_totals(
     series = draw_series(problem, hyper, sites, log_flow, coefficient, rng)
     cells = np.concatenate([log_flow[frame.corridors.corridor], series], axis=1).ravel()
     seen = frame.select @ cells + frame.unit @ (coefficient - problem.coefficients.mean)
-    log_part, _ = add_up(totals, seen + entry_offset(frame, hyper))
+    log_part = add_up(totals, seen + entry_offset(frame, hyper))
     noise = float(hyper["sd_noise_total"]) * rng.standard_normal(len(log_part))
     count = rng.poisson(np.exp(np.minimum(log_part + noise, _MAX_LOG)))
     return np.bincount(totals.part_total, totals.part_sign * count, totals.n)

@@ -21,11 +21,11 @@ __all__ = [
     "count_log_likelihood",
     "differentiate",
     "log_likelihood",
-    "net_moments",
     "value_slope",
 ]
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 _NODES, _WEIGHTS = np.polynomial.hermite_e.hermegauss(20)
 _LOG_WEIGHTS = np.log(_WEIGHTS) + _NODES**2 / 2.0
@@ -70,18 +70,52 @@ class Local:
         Log likelihood of each figure, (total,).
     slope
         Its slope, (part,).
-    curvature
-        Its second derivatives, (part, part): blocks of one or two parts.
-    precision
-        Expected or, for sums, observed information, (part, part): never negative.
+    curvature, information
+        Its second derivatives, and the expected or, for sums, observed information: never
+        negative. The diagonal, (part,), and between the two parts of a net figure, (total,).
     """
 
     log_part: FloatArray
     share: FloatArray
     value: FloatArray
     slope: FloatArray
-    curvature: FloatArray
-    precision: FloatArray
+    curvature: tuple[FloatArray, FloatArray]
+    information: tuple[FloatArray, FloatArray]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count(
+    z: float, m: float, variance: float, poisson: bool, nodes: FloatArray, log_weights: FloatArray
+) -> tuple[float, float, float]:
+    """Return log likelihood, slope and curvature of one count."""
+    if not poisson:
+        own, gap = variance + 1.0 / (z + 0.5), np.log(z + 0.5) - m
+        return -0.5 * (gap**2 / own + np.log(own) + _LOG_2PI), gap / own, -1.0 / own
+    variance = max(variance, _MIN_VARIANCE)
+    x = np.log(z + 0.5) if z > 0.0 else min(m, 0.0)
+    for _ in range(_NEWTON_STEPS):
+        rate = np.exp(x)
+        step = (z - rate - (x - m) / variance) / (rate + 1.0 / variance)
+        step = min(max(step, -2.0), 2.0)
+        x += step
+        if abs(step) < _NEWTON_TOLERANCE:
+            break
+    width = _WIDEN / np.sqrt(np.exp(x) + 1.0 / variance)
+    top = z * x - np.exp(x) - (x - m) ** 2 / (2.0 * variance)
+    total, first, second = 0.0, 0.0, 0.0
+    for i in range(len(nodes)):
+        off = width * nodes[i]
+        at = x + off
+        height = z * at - np.exp(at) - (at - m) ** 2 / (2.0 * variance)
+        weight = np.exp(height + log_weights[i] - top)
+        total += weight
+        first += weight * off
+        second += weight * off * off
+    first /= total
+    spread = second / total - first * first
+    value = np.log(total * width) + top - math.lgamma(z + 1.0)
+    value -= 0.5 * np.log(2.0 * np.pi * variance)
+    return value, (x + first - m) / variance, (spread / variance - 1.0) / variance
 
 
 def count_log_likelihood(
@@ -108,170 +142,86 @@ def count_log_likelihood(
     Quadrature by Gauss and Hermite, centred and scaled for each count (Liu & Pierce 1994,
     doi 10.1093/biomet/81.3.624).
     """
-    if not poisson:
-        own = variance + 1.0 / (value + 0.5)
-        gap = np.log(value + 0.5) - mean
-        return -0.5 * (gap**2 / own + np.log(own) + _LOG_2PI), gap / own, -1.0 / own
-    out = np.empty((3, len(value)))
-    _integrate(value, mean, max(variance, _MIN_VARIANCE), _NODES, _LOG_WEIGHTS, out)
-    return out[0], out[1], out[2]
+    pairs = zip(value, mean, strict=True)
+    rows = [_count(z, m, variance, poisson, _NODES, _LOG_WEIGHTS) for z, m in pairs]
+    value, slope, curvature = np.array(rows).reshape(-1, 3).T
+    return value, slope, curvature
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def _integrate(
-    value: FloatArray, mean: FloatArray, variance: float, nodes: FloatArray,
-    log_weights: FloatArray, out: FloatArray,
-) -> None:  # fmt: skip
-    """Fill log likelihood, slope and curvature, (3, count)."""
-    log_weight = np.empty(len(nodes))
-    for k in range(len(value)):
-        z, m = value[k], mean[k]
-        x = np.log(z + 0.5) if z > 0.0 else min(m, 0.0)
-        for _ in range(_NEWTON_STEPS):
-            rate = np.exp(x)
-            step = (z - rate - (x - m) / variance) / (rate + 1.0 / variance)
-            step = min(max(step, -2.0), 2.0)
-            x += step
-            if abs(step) < _NEWTON_TOLERANCE:
-                break
-        width = _WIDEN / np.sqrt(np.exp(x) + 1.0 / variance)
-        top = -np.inf
-        for i in range(len(nodes)):
-            at = x + width * nodes[i]
-            log_weight[i] = z * at - np.exp(at) + log_weights[i] - (at - m) ** 2 / (2.0 * variance)
-            top = max(top, log_weight[i])
-        total, first, second = 0.0, 0.0, 0.0
-        for i in range(len(nodes)):
-            weight, off = np.exp(log_weight[i] - top), width * nodes[i]
-            total += weight
-            first += weight * off
-            second += weight * off * off
-        first /= total
-        spread = second / total - first * first
-        out[0, k] = np.log(total * width) + top - math.lgamma(z + 1.0)
-        out[0, k] -= 0.5 * np.log(2.0 * np.pi * variance)
-        out[1, k] = (x + first - m) / variance
-        out[2, k] = (spread / variance - 1.0) / variance
+def _net(
+    z: float, parts: FloatArray, sign: IntArray, variance: float, out: FloatArray
+) -> tuple[float, float, float]:
+    """Return log likelihood, and curvature and information between parts, of a net figure.
 
-
-def net_moments(
-    parts: FloatArray, sign: NDArray[np.int64], variance: float
-) -> tuple[FloatArray, FloatArray]:
-    """Return each part's contribution to the mean and to the variance of a net figure.
-
-    Parameters
-    ----------
-    parts
-        Expected counts before noise, persons, (part,).
-    sign
-        1 or -1, (part,).
-    variance
-        Of the noise on the log scale: a part is a Poisson count around its log-normal.
+    Fills slope, curvature and information of each part, `out` (3, part). A part is a Poisson count
+    around a log-normal: mean b M and variance a M^2 + b M for M persons, whose slopes by log M
+    are b M and 2 a M^2 + b M, and whose curvatures are b M and 4 a M^2 + b M.
     """
     variance = min(variance, _MOST_VARIANCE)
-    shift, inflate = np.exp(0.5 * variance), np.exp(2.0 * variance) - np.exp(variance)
-    return sign * shift * parts, inflate * parts**2 + shift * parts
+    b, a = np.exp(0.5 * variance), np.exp(2.0 * variance) - np.exp(variance)
+    n, mean, spread = len(parts), 0.0, _LEAST_PERSONS
+    by_mean, by_spread, bend = np.empty(n), np.empty(n), np.empty(n)
+    for p in range(n):
+        persons = np.exp(parts[p])
+        linear, square = b * persons, a * persons**2
+        mean += sign[p] * linear
+        spread += square + linear
+        by_mean[p], by_spread[p], bend[p] = (
+            sign[p] * linear,
+            2.0 * square + linear,
+            4.0 * square + linear,
+        )
+    left = z - mean
+    m, v = left / spread, 0.5 * (left**2 / spread - 1.0) / spread
+    mm, mv, vv = -1.0 / spread, -left / spread**2, (0.5 - left**2 / spread) / spread**2
+    known = 0.5 / spread**2
+    for p in range(n):
+        i, j = by_mean[p], by_spread[p]
+        out[0, p] = m * i + v * j
+        out[1, p] = mm * i * i + 2.0 * mv * i * j + vv * j * j + m * i + v * bend[p]
+        out[2, p] = i * i / spread + known * j * j
+    value = -0.5 * (left**2 / spread + np.log(spread) + _LOG_2PI)
+    if n == 1:
+        return value, 0.0, 0.0
+    means, spreads = by_mean[0] * by_mean[1], by_spread[0] * by_spread[1]
+    cross = mm * means + vv * spreads
+    cross += mv * (by_mean[0] * by_spread[1] + by_spread[0] * by_mean[1])
+    return value, cross, means / spread + known * spreads
 
 
-def add_up(totals: Totals, entries: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the log expected figure of each part, and each entry's share in it.
-
-    Parameters
-    ----------
-    totals
-        The sums.
-    entries
-        Log flows as reporters see them, (entry,) or (entry, draw).
-
-    Returns
-    -------
-    log_part : (part,) or (part, draw)
-    share : (entry,) or (entry, draw)
-    """
-    start, part = totals.entry_start, totals.entry_part
-    top = np.maximum.reduceat(entries, start, axis=0)
-    weight = np.exp(entries - top[part])
-    total = np.add.reduceat(weight, start, axis=0)
-    return np.minimum(np.log(total) + top, _MAX_LOG), weight / total[part]
-
-
-def _net(measure: Measure, log_part: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return mean and variance of every figure taken as a difference, and parts' contributions."""
-    totals = measure.totals
-    sign = totals.part_sign.reshape(-1, *[1] * (log_part.ndim - 1))
-    by_part, spread = net_moments(np.exp(log_part), sign, measure.variance)
-    mean, variance = (np.add.reduceat(v, totals.part_start, axis=0) for v in (by_part, spread))
-    return mean, variance + _LEAST_PERSONS, by_part
-
-
-def log_likelihood(measure: Measure, entries: FloatArray) -> FloatArray:
-    """Return the log likelihood of each figure given the entries.
-
-    Parameters
-    ----------
-    measure
-        How sums are counted.
-    entries
-        Log flows as reporters see them, (entry, draw).
-
-    Returns
-    -------
-    ndarray, (total, draw)
-    """
-    totals, plain = measure.totals, ~measure.totals.net
-    log_part, _ = add_up(totals, entries)
-    value = np.broadcast_to(totals.value[:, None], (totals.n, entries.shape[1]))
-    mean, variance, _ = _net(measure, log_part)
-    out = -0.5 * ((value - mean) ** 2 / variance + np.log(variance) + _LOG_2PI)
-    log_sum = log_part[totals.part_start[plain]]
-    counted = count_log_likelihood(
-        value[plain].ravel(), log_sum.ravel(), measure.variance, poisson=measure.poisson
-    )
-    out[plain] = counted[0].reshape(log_sum.shape)
-    return np.asarray(out)
-
-
-def _by_part(
-    measure: Measure, log_part: FloatArray
-) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-    """Return what a net figure's mean and variance are made of.
-
-    Mean and variance (total,); by log persons, the slope of the mean (also its curvature), and
-    slope and curvature of the variance, (part,).
-    """
-    mean, variance, by_part = _net(measure, log_part)
-    persons = np.exp(log_part)
-    _, spread = net_moments(persons, measure.totals.part_sign, measure.variance)
-    # The variance a M^2 + b M has slope 2 a M^2 + b M and curvature 4 a M^2 + b M.
-    linear = np.exp(0.5 * min(measure.variance, _MOST_VARIANCE)) * persons
-    return mean, variance, by_part, 2.0 * spread - linear, 4.0 * spread - 3.0 * linear
-
-
-def value_slope(measure: Measure, entries: FloatArray) -> tuple[float, FloatArray]:
-    """Return the log likelihood of all figures together, and its slope by entries, (entry,)."""
-    totals, owner = measure.totals, measure.totals.part_total
-    log_part, share = add_up(totals, entries)
-    value, slope = np.zeros(totals.n), np.zeros(len(owner))
-    if totals.net.any():
-        mean, variance, by_part, rise, _ = _by_part(measure, log_part)
-        left = totals.value - mean
-        value = -0.5 * (left**2 / variance + np.log(variance) + _LOG_2PI)
-        by_variance = 0.5 * (left**2 / variance - 1.0) / variance
-        slope = (left / variance)[owner] * by_part + by_variance[owner] * rise
-    plain = ~totals.net
-    parts = totals.part_start[plain]
-    value[plain], slope[parts], _ = count_log_likelihood(
-        totals.value[plain], log_part[parts], measure.variance, poisson=measure.poisson
-    )
-    return float(value.sum()), share * slope[totals.entry_part]
-
-
-def _pairs(totals: Totals, diagonal: FloatArray, product: FloatArray) -> FloatArray:
-    """Return the matrix over parts with this diagonal, and `product` beside it for net figures."""
-    out = np.diag(diagonal)
-    first = totals.part_start[np.bincount(totals.part_total, minlength=totals.n) == 2]
-    out[first, first + 1] = out[first + 1, first] = product[totals.part_total[first]]
-    return out
+@njit(cache=True, nogil=True, error_model="numpy")
+def _evaluate(
+    entries: FloatArray, entry_start: IntArray, part_start: IntArray, sign: IntArray,
+    net: NDArray[np.bool_], values: FloatArray, variance: float, poisson: bool, nodes: FloatArray,
+    log_weights: FloatArray, log_part: FloatArray, share: FloatArray, by_part: FloatArray,
+    by_total: FloatArray,
+) -> None:  # fmt: skip
+    """Fill what `Local` holds: `by_part` (3, part) and `by_total` (3, total)."""
+    n_part, n_total = len(entry_start), len(part_start)
+    for p in range(n_part):
+        lo = entry_start[p]
+        hi = entry_start[p + 1] if p + 1 < n_part else len(entries)
+        top, total = np.max(entries[lo:hi]), 0.0
+        for k in range(lo, hi):
+            share[k] = np.exp(entries[k] - top)
+            total += share[k]
+        for k in range(lo, hi):
+            share[k] /= total
+        log_part[p] = min(np.log(total) + top, _MAX_LOG)
+    for r in range(n_total):
+        lo = part_start[r]
+        hi = part_start[r + 1] if r + 1 < n_total else n_part
+        if net[r]:
+            by_total[0, r], by_total[1, r], by_total[2, r] = _net(
+                values[r], log_part[lo:hi], sign[lo:hi], variance, by_part[:, lo:hi]
+            )
+        else:
+            value, slope, curvature = _count(
+                values[r], log_part[lo], variance, poisson, nodes, log_weights
+            )
+            by_total[0, r], by_total[1, r], by_total[2, r] = value, 0.0, 0.0
+            by_part[0, lo], by_part[1, lo], by_part[2, lo] = slope, curvature, -curvature
 
 
 def differentiate(measure: Measure, entries: FloatArray) -> Local:
@@ -284,33 +234,43 @@ def differentiate(measure: Measure, entries: FloatArray) -> Local:
     entries
         Log flows as reporters see them, (entry,).
     """
-    totals, owner = measure.totals, measure.totals.part_total
-    log_part, share = add_up(totals, entries)
-    mean, variance, by_part, rise, bend = _by_part(measure, log_part)
-    left = totals.value - mean
-    by_mean, by_variance = left / variance, 0.5 * (left**2 / variance - 1.0) / variance
-    value = -0.5 * (left**2 / variance + np.log(variance) + _LOG_2PI)
-    slope = by_mean[owner] * by_part + by_variance[owner] * rise
-
-    def quadratic(mm: FloatArray, mv: FloatArray, vv: FloatArray) -> FloatArray:
-        m, v = by_part, rise
-        own = mm[owner] * m**2 + 2.0 * mv[owner] * m * v + vv[owner] * v**2
-        first = totals.part_start
-        second = np.minimum(first + 1, len(owner) - 1)
-        cross = mm * m[first] * m[second] + vv * v[first] * v[second]
-        cross = cross + mv * (m[first] * v[second] + v[first] * m[second])
-        return _pairs(totals, own, cross)
-
-    curvature = quadratic(
-        -1.0 / variance, -left / variance**2, (0.5 - left**2 / variance) / variance**2
+    totals = measure.totals
+    log_part, share = np.empty(len(totals.part_total)), np.empty(len(entries))
+    by_part, by_total = np.empty((3, len(log_part))), np.empty((3, totals.n))
+    _evaluate(
+        entries, totals.entry_start, totals.part_start, totals.part_sign, totals.net, totals.value,
+        measure.variance, measure.poisson, _NODES, _LOG_WEIGHTS, log_part, share, by_part, by_total,
+    )  # fmt: skip
+    return Local(
+        log_part=log_part,
+        share=share,
+        value=by_total[0],
+        slope=by_part[0],
+        curvature=(by_part[1], by_total[1]),
+        information=(by_part[2], by_total[2]),
     )
-    curvature += np.diag(by_mean[owner] * by_part + by_variance[owner] * bend)
-    precision = quadratic(1.0 / variance, np.zeros(totals.n), 0.5 / variance**2)
-    plain = ~totals.net
-    parts = totals.part_start[plain]
-    counted = count_log_likelihood(
-        totals.value[plain], log_part[parts], measure.variance, poisson=measure.poisson
-    )
-    value[plain], slope[parts], curvature[parts, parts] = counted
-    precision[parts, parts] = -counted[2]
-    return Local(log_part, share, value, slope, curvature, precision)
+
+
+def value_slope(measure: Measure, entries: FloatArray) -> tuple[float, FloatArray]:
+    """Return the log likelihood of all figures together, and its slope by entries, (entry,)."""
+    local = differentiate(measure, entries)
+    return float(local.value.sum()), local.share * local.slope[measure.totals.entry_part]
+
+
+def log_likelihood(measure: Measure, entries: FloatArray) -> FloatArray:
+    """Return the log likelihood of all figures together, (draw,), at entries (entry, draw)."""
+    columns = np.ascontiguousarray(entries.T)
+    return np.array([differentiate(measure, column).value.sum() for column in columns])
+
+
+def add_up(totals: Totals, entries: FloatArray) -> FloatArray:
+    """Return the log expected figure of each part, (part,) or (part, draw).
+
+    Parameters
+    ----------
+    totals
+        The sums.
+    entries
+        Log flows as reporters see them, (entry,) or (entry, draw).
+    """
+    return np.asarray(np.logaddexp.reduceat(entries, totals.entry_start, axis=0))

@@ -19,7 +19,6 @@ from flowcast.model.totals_measure import (
     Local,
     Measure,
     differentiate,
-    log_likelihood,
     value_slope,
 )
 from flowcast.model.totals_state import State
@@ -44,11 +43,14 @@ class Point:
         (entry,).
     height
         Log likelihood of the sums less half the squared distance from the start.
+    local
+        The log likelihood and its derivatives there.
     """
 
     entries: FloatArray
     along: FloatArray
     height: float
+    local: Local
 
 
 def _adding(state: State, local: Local) -> Any:
@@ -63,30 +65,44 @@ def _adding(state: State, local: Local) -> Any:
     return sp.csr_array((local.share, rows), shape=(n_part, n))
 
 
-def _score(state: State, measure: Measure, start: FloatArray, point: Point) -> FloatArray:
-    """Return the direction to which a scoring step leads, (entry,)."""
-    local = differentiate(measure, point.entries)
-    adding = _adding(state, local)
-    noise = np.linalg.inv(local.precision)
-    own = adding @ state.alone @ adding.T
+def _pairs(state: State, diagonal: FloatArray, beside: FloatArray) -> FloatArray:
+    """Return the matrix over parts with this diagonal, and `beside` it for net figures."""
+    out, totals = np.diag(diagonal), state.frame.totals
+    first = np.flatnonzero(np.diff(totals.part_total) == 0)
+    out[first, first + 1] = out[first + 1, first] = beside[totals.part_total[first]]
+    return out
+
+
+def _covariance(state: State, adding: Any) -> FloatArray:
+    """Return the covariance of the linearised log parts without the sums, (part, part)."""
+    if state.whole is not None:
+        return np.asarray(adding @ state.whole @ adding.T)
     through = (adding @ state.half.T).T
-    covariance = (own if state.frame.dense else own.toarray()) + through.T @ through + noise
+    return np.asarray((adding @ state.alone @ adding.T).toarray() + through.T @ through)
+
+
+def _score(state: State, start: FloatArray, point: Point) -> FloatArray:
+    """Return the direction to which a scoring step leads, (entry,)."""
+    local = point.local
+    adding = _adding(state, local)
+    noise = np.linalg.inv(_pairs(state, *local.information))
+    covariance = _covariance(state, adding) + noise
     gap = adding @ (point.entries - start) + noise @ local.slope
     alpha = cho_solve(cho_factor(covariance, lower=True, check_finite=False), gap)
     return np.asarray(adding.T @ alpha)
 
 
-def _curvature(state: State, local: Local, adding: Any) -> tuple[FloatArray, FloatArray]:
+def _curvature(state: State, local: Local) -> tuple[FloatArray, FloatArray]:
     """Return the log likelihood's curvature by entries: diag(first) + adding' second adding."""
     diagonal = local.share * local.slope[state.frame.totals.entry_part]
-    return diagonal, local.curvature - np.diag(local.slope)
+    second, beside = local.curvature
+    return diagonal, _pairs(state, second - local.slope, beside)
 
 
-def _newton(state: State, measure: Measure, start: FloatArray, point: Point) -> FloatArray:
+def _newton(state: State, start: FloatArray, point: Point) -> FloatArray:
     """Return the direction to which a Newton step leads, (entry,); for few entries."""
-    local = differentiate(measure, point.entries)
-    adding = _adding(state, local)
-    diagonal, inner = _curvature(state, local, adding)
+    adding = _adding(state, point.local)
+    diagonal, inner = _curvature(state, point.local)
     curvature = np.diag(diagonal) + adding.T @ inner @ adding
     matrix = np.eye(len(diagonal)) - state.spread(curvature)
     gap = start + state.spread(diagonal) - point.entries
@@ -113,18 +129,19 @@ def find_mode(state: State, measure: Measure, start: FloatArray) -> Point:
     """
 
     def at(entries: FloatArray, along: FloatArray) -> Point:
-        found = log_likelihood(measure, entries[:, None]).sum()
-        return Point(entries, along, float(found - 0.5 * along @ (entries - start)))
+        local = differentiate(measure, entries)
+        height = float(local.value.sum() - 0.5 * along @ (entries - start))
+        return Point(entries, along, height, local)
 
     point = at(start, np.zeros_like(start))
     for _ in range(_ITERATIONS):
         if state.frame.dense:
-            along = _newton(state, measure, start, point)
+            along = _newton(state, start, point)
             trial = at(start + state.spread(along), along)
             if trial.height > point.height + _TOLERANCE:
                 point = trial
                 continue
-        along = _score(state, measure, start, point)
+        along = _score(state, start, point)
         entries = start + state.spread(along)
         share, trial = 1.0, at(entries, along)
         for _ in range(_HALVINGS):
@@ -153,12 +170,12 @@ def laplace_value(state: State, measure: Measure) -> float:
     Tierney & Kadane 1986, doi 10.1080/01621459.1986.10478240.
     """
     mode = find_mode(state, measure, state.entries)
-    local = differentiate(measure, mode.entries)
-    adding = _adding(state, local)
-    diagonal, inner = _curvature(state, local, adding)
+    adding = _adding(state, mode.local)
+    diagonal, inner = _curvature(state, mode.local)
     log_determinant = _log_determinant(state, adding, diagonal, inner)
     if not np.isfinite(log_determinant):  # not a mode by full curvature: take the expected one
-        log_determinant = _log_determinant(state, adding, np.zeros_like(diagonal), -local.precision)
+        inner = -_pairs(state, *mode.local.information)
+        log_determinant = _log_determinant(state, adding, np.zeros_like(diagonal), inner)
     return mode.height - 0.5 * log_determinant
 
 
@@ -188,11 +205,8 @@ def _log_determinant(state: State, adding: Any, diagonal: FloatArray, inner: Flo
 def log_stiffness(state: State, measure: Measure, entries: FloatArray) -> float:
     """Return the log of how much tighter the sums hold the entries than the rest does, at most."""
     local = differentiate(measure, entries)
-    adding = _adding(state, local)
-    own = adding @ state.alone @ adding.T
-    through = (adding @ state.half.T).T
-    covariance = (own if state.frame.dense else own.toarray()) + through.T @ through
-    root = np.linalg.cholesky(local.precision)
+    root = np.linalg.cholesky(_pairs(state, *local.information))
+    covariance = _covariance(state, _adding(state, local))
     most = np.linalg.eigvalsh(root.T @ covariance @ root)[-1]
     return float(np.log1p(max(most, 0.0)))
 

@@ -127,8 +127,7 @@ class State:
     """The state at given hyper-parameters: mean, and covariance in factors.
 
     Sums depend on it through their entries only: an entry is the log flow as the reporter sees it,
-    with its effects, definition and undercount. Matrices over entries are dense where they are
-    small, which is faster, and sparse elsewhere.
+    with its effects, definition and undercount.
 
     Attributes
     ----------
@@ -142,10 +141,12 @@ class State:
         Lower triangular L; the coefficients have precision L L'.
     offset, entries
         Log factor of definition and undercount of each entry, and each entry's mean, (entry,).
-    alone, alone_root
-        Covariance of the entries given the coefficients, (entry, entry), and its root.
+    alone
+        Covariance of the entries given the coefficients, (entry, entry), sparse.
     half
         L^-1 X_entry', X_entry being how entries move with the coefficients, (coefficient, entry).
+    whole
+        Covariance of the entries, alone + half' half, where it is small.
     """
 
     frame: Frame
@@ -155,9 +156,9 @@ class State:
     factor: FloatArray
     offset: FloatArray
     entries: FloatArray
-    alone: Any
-    alone_root: Any
+    alone: sp.csr_array
     half: FloatArray
+    whole: FloatArray | None
 
     def see(self, cells: FloatArray, coefficients: FloatArray) -> FloatArray:
         """Return the entries at a point of the state, (entry,)."""
@@ -166,6 +167,8 @@ class State:
 
     def spread(self, along: FloatArray) -> FloatArray:
         """Return the covariance of the entries times a vector, (entry,) or (entry, column)."""
+        if self.whole is not None:
+            return np.asarray(self.whole @ along)
         return np.asarray(self.alone @ along + self.half.T @ (self.half @ along))
 
     def descend(self, half: FloatArray) -> FloatArray:
@@ -186,13 +189,6 @@ class State:
         alone = self.own.root @ rng.standard_normal(self.own.root.shape[1])
         cells = self.cells + self.own.follow(by_coefficient) + alone
         return cells, self.coefficients + by_coefficient
-
-    def draw_entries(self, rng: np.random.Generator, n: int) -> FloatArray:
-        """Draw the entries alone, (entry, n); mirrored about their mean in pairs."""
-        through = self.half.T @ rng.standard_normal((self.half.shape[0], n // 2))
-        alone = self.alone_root @ rng.standard_normal((self.alone_root.shape[1], n // 2))
-        off = through + alone
-        return np.asarray(self.entries[:, None] + np.concatenate([off, -off], axis=1))
 
 
 def condition_state(
@@ -222,9 +218,9 @@ def condition_state(
     cells = corridors.cell @ mean + own.pull @ gap
     offset = entry_offset(frame, hyper)
     select: Any = frame.select
-    root = select @ own.root
     alone = select @ own.spread @ select.T
     through = frame.entry_design - (select @ own.pull) @ corridors.design
+    half = solve_triangular(solution.factor, through.toarray().T, lower=True, check_finite=False)
     return State(
         frame=frame,
         own=own,
@@ -233,9 +229,9 @@ def condition_state(
         factor=solution.factor,
         offset=offset,
         entries=select @ cells + frame.unit @ solution.mean + offset,
-        alone=alone.toarray() if frame.dense else alone,
-        alone_root=root.toarray() if frame.dense else root,
-        half=solve_triangular(solution.factor, through.toarray().T, lower=True, check_finite=False),
+        alone=alone,
+        half=half,
+        whole=alone.toarray() + half.T @ half if frame.dense else None,
     )
 
 
