@@ -10,7 +10,7 @@ import pytest
 import xarray as xr
 from numpy.typing import NDArray
 from scipy import stats
-from support import changed
+from support import changed, varied_spec
 
 from flowcast._terminal import Progress
 from flowcast.config import Sampler
@@ -208,19 +208,18 @@ def test_nuts_follows_where_the_weights_fail(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_gaussian_model_is_called_exact_and_says_how_it_was_drawn() -> None:
-    off = {"reports": None, "innovations": None, "reporters": None}
     spec = changed(
-        simulation_spec(sampler=Sampler(min_ess=100, importance_draws=6000, kept_draws=50)),
-        tails=off,
+        varied_spec("bare"),
         measurement={"counts": "delta"},
+        sampler={"min_ess": 50, "importance_draws": 2000, "kept_draws": 50},
     )
-    problem = simulate_world(4, 2, seed=5, spec=spec).problem
+    problem = simulate_world(5, 3, seed=5, spec=spec).problem
     tree, gate, diagnostics, remarks = fit_problem(problem, prior=False)
     assert gate.passed, gate.failures
     assert remarks["method"] == "laplace"
     assert remarks["exact"] is True
     assert tree["posterior"].sizes["chain"] == 1
-    assert tree["latent"]["log_flow"].shape == (1, 50, 12, 2)
+    assert tree["latent"]["log_flow"].shape == (1, 50, 20, 3)
     assert set(diagnostics.columns) == {"parameter", "mean", "sd", "rhat", "ess_bulk", "ess_tail"}
     assert "sweeps" not in remarks
 
