@@ -44,7 +44,7 @@ def summarise_ranks(ranks: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     verdict = (
         f"{n} replicates ({by}), {len(table)} quantities; smallest Holm-adjusted p {smallest:.3g}"
     )
-    told = f"not uniform: {', '.join(failed)}" if failed else "every quantity uniform"
+    told = f"not uniform: {', '.join(failed)}" if failed else "none found not uniform"
     return table, f"{verdict}; {told} at {ALPHA}."
 
 

@@ -41,7 +41,7 @@ def time_left(seconds: float) -> str:
     Examples
     --------
     >>> time_left(7.2), time_left(95), time_left(4000)
-    ('7 s', '1 min 40 s', '1 h 7 min')
+    ('7 s', '1 min 40 s', '1 h 6 min')
     """
     if seconds < 60.0:
         return f"{max(seconds, 1.0):.0f} s"

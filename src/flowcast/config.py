@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from flowcast.errors import Fault, Faults, InputError, nearest
+from flowcast._yaml import load_yaml
+from flowcast.errors import Fault, InputError, nearest
 from flowcast.priors import ELICITED, Prior
 from flowcast.resources import embedded_names, embedded_path
 
@@ -288,27 +289,6 @@ def _faults(error: ValidationError, where: str) -> list[Fault]:
     return out
 
 
-def _load_yaml(path: Path) -> dict[str, Any]:
-    faults = Faults(str(path))
-    try:
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        faults.add(error.strerror or str(error), "a readable YAML file")
-        faults.raise_if_any()
-    try:
-        loaded = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        faults.add(
-            str(getattr(error, "problem", error)), "YAML", row=mark.line + 1 if mark else None
-        )
-        faults.raise_if_any()
-    if not isinstance(loaded, dict):
-        faults.add(type(loaded).__name__, "a mapping of keys to values")
-        faults.raise_if_any()
-    return dict(loaded)
-
-
 def read_model(path: str | Path, overrides: Mapping[str, Any] | None = None) -> ModelSpec:
     """Read and validate a model specification.
 
@@ -335,7 +315,7 @@ def read_model(path: str | Path, overrides: Mapping[str, Any] | None = None) -> 
     'europe_2024'
     """
     file = _find_model(path)
-    raw = apply_overrides(_load_yaml(file), overrides or {})
+    raw = apply_overrides(load_yaml(file), overrides or {})
     return validate_model(raw, str(file)).model_copy(update={"folder": file.resolve().parent})
 
 

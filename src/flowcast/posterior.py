@@ -50,7 +50,8 @@ class GateResult:
             "min_ess_tail": "tail ESS at least {:.0f}",
             "divergences": "{:.0f} divergences",
         }
-        text = ", ".join(t.format(self.worst[k]) for k, t in wording.items() if k in self.worst)
+        worst = self.worst or {"max_rhat": float("nan"), "min_ess_bulk": float("nan")}
+        text = ", ".join(t.format(worst[k]) for k, t in wording.items() if k in worst)
         return f"{'passed' if self.passed else 'NOT PASSED'}: {text}"
 
 

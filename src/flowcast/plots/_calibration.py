@@ -34,7 +34,7 @@ RANK_KINDS: Final = ("histogram", "ecdf")
 BAND_PROB: Final = 0.95
 FAILS: Final = 0.01
 N_BINS: Final = 20
-N_COLUMNS: Final = 6
+N_COLUMNS: Final = 5
 ROW_INCHES: Final = 0.95
 BAND: Final = "#D9D9D9"
 SERIES: Final = ((BLUE, "o", "-"), (VERMILLION, "s", "--"), (ORANGE, "^", ":"), (GREY, "D", "-."))
@@ -116,7 +116,7 @@ def _draw_ranks(
     failing = f"not uniform (Holm-adjusted p at most {FAILS})"
     handles: list[Patch | Line2D] = [
         Patch(color=BAND, label=f"{100 * BAND_PROB:.0f} % band"),
-        Patch(facecolor=BLUE, label="uniform"),
+        Patch(facecolor=BLUE, label="no departure found"),
         Patch(facecolor=VERMILLION, label=failing, hatch=hatch),
     ]
     figure.legend(handles=handles, loc="outside lower center", ncols=3)
