@@ -144,7 +144,15 @@ def fit(task: Mapping[str, Any]) -> dict[str, Any]:
     from flowcast.inference import fit_problem
 
     problem = pickle.loads(Path(task["problem"]).read_bytes())
-    sampler = Sampler(method=task["method"], seed=SEED, kept_draws=task["kept"])
+    sampler = Sampler(
+        method=task["method"],
+        seed=SEED,
+        kept_draws=task["kept"],
+        draws=task["draws"],
+        tune=task["tune"],
+        target_accept=0.65,
+        max_depth=2,
+    )
     problem = replace(problem, spec=problem.spec.model_copy(update={"sampler": sampler}))
     start = time.perf_counter()
     tree, gate, diagnostics, remarks = fit_problem(problem, prior=False)
@@ -179,7 +187,8 @@ def run_size(
     """Return the rows of one size, and by method the table of its hyper-parameters."""
     rows, tables = [], {}
     with tempfile.TemporaryDirectory() as folder:
-        task = {"size": size, "heavy": args.heavy, "threads": args.threads, "kept": args.kept}
+        task = {"size": size, "heavy": args.heavy, "threads": args.threads}
+        task |= {"kept": args.kept, "draws": args.draws, "tune": args.tune}
         task["problem"] = str(Path(folder) / "problem.pickle")
 
         def run(step: str, **more: str) -> dict[str, Any]:
@@ -250,6 +259,8 @@ def main() -> None:
     parser.add_argument("--compare", action="store_true", help="fit by both methods")
     parser.add_argument("--heavy", action="store_true", help="Poisson, small counts, heavy tails")
     parser.add_argument("--threads", type=int, default=2, help="of the gradient that is timed")
+    parser.add_argument("--draws", type=int, default=800, help="of each of the two chains of NUTS")
+    parser.add_argument("--tune", type=int, default=100, help="steps of warm-up of NUTS")
     parser.add_argument("--kept", type=int, default=10, help="draws of latent flows a fit keeps")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds a step may take")
     parser.add_argument("--task", help=argparse.SUPPRESS)

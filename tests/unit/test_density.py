@@ -21,6 +21,7 @@ from support import (
     varied_spec,
 )
 
+from flowcast.model import fused
 from flowcast.model.assemble import Sites, assemble, layout, report_sd
 from flowcast.model.build import build_model, site_data
 from flowcast.model.collapse import CollapsedLikelihood
@@ -239,6 +240,50 @@ def test_every_shape_starts_where_its_density_is_finite(shape: str) -> None:
     value, gradient = density.value_grad(density.layout.start)
     assert np.isfinite(value)
     assert np.isfinite(gradient).all()
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("threads", [1, 3])
+def test_one_pass_over_the_reports_gives_what_array_expressions_give(
+    name: str, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fused, "_STRETCH", 7)
+    problem, rng = case(name), np.random.default_rng(2)
+    sites = uneven_sites(problem)
+    hyper = draw_hyper(problem, rng)
+    core = fused.core_in_place(problem, hyper, sites, threads=threads)
+    plain = assemble(problem, hyper, sites)
+    for part in ("residual", "noise", "coef_variance", "scale", "group_variance"):
+        np.testing.assert_allclose(
+            getattr(core, part), getattr(plain, part), rtol=1e-12, atol=1e-13
+        )
+    slopes = rng.standard_normal((2, problem.reports.n))
+    sizes = (
+        problem.reports.duration.shape[1],
+        len(problem.labels["share_class"]),
+        len(report_sd(hyper)),
+    )
+    found = fused.by_definition(problem, sites, (slopes[0], slopes[1]), sizes, threads=threads)
+    share = np.bincount(problem.share_index, slopes[0], sizes[1]) if sizes[1] else np.empty(0)
+    wanted = (
+        -(problem.reports.duration.T @ slopes[0]),
+        -share,
+        np.bincount(problem.noise_index, slopes[1] / sites.noise_weight, sizes[2]),
+    )
+    for one, other in zip(found, wanted, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_a_density_is_the_same_whatever_was_evaluated_before() -> None:
+    """Arrays are used again; nothing of a larger or smaller problem stays in them."""
+    one, other = build_density(case("plain")), build_density(case("one_period"))
+    x, y = one.layout.start, other.layout.start
+    value, gradient = one.value_grad(x)
+    first = other.value_grad(y)
+    again = one.value_grad(x)
+    assert (value, gradient.tolist()) == (again[0], again[1].tolist())
+    assert one.value(x) == pytest.approx(value, rel=1e-12)
+    assert other.value_grad(y)[1].tolist() == first[1].tolist()
 
 
 def test_report_sds_are_classes_first() -> None:

@@ -6,6 +6,7 @@ draws are what a perfect sampler would return; everything around it is as in a r
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
@@ -41,15 +42,18 @@ class StandardNormal:
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
         self.calls: list[int] = []
-        self.change: Callable[[NDArray[np.float64]], NDArray[np.float64]] = lambda z: z
+        self.lock = threading.Lock()  # chains run side by side
+        self.change: Callable[[NDArray[np.float64], int], NDArray[np.float64]] = lambda z, _: z
         self.diverging: tuple[int, ...] = ()
 
     def __call__(self, compiled: object, **asked: Any) -> xr.DataTree:  # noqa: ANN401
-        self.asked = asked
-        self.calls.append(asked["seed"])
+        with self.lock:
+            self.asked = asked
+            self.calls.append(asked["seed"])
+            number = len(self.calls)
         rng = np.random.default_rng(asked["seed"])
         shape = (asked["chains"], asked["draws"], len(asked["init_mean"]))
-        z = self.change(rng.standard_normal(shape))
+        z = self.change(rng.standard_normal(shape), number)
         diverging = np.zeros(z.shape[:2], dtype=bool)
         diverging[0, list(self.diverging)] = True
         sample = ("chain", "draw")
@@ -385,7 +389,7 @@ def test_progress_is_told_on_standard_error_only(
 def test_a_posterior_that_did_not_converge_is_returned_and_says_so(
     nuts: StandardNormal, world: SimulatedWorld, files: Path
 ) -> None:
-    nuts.change = lambda z: z + 3.0 * len(nuts.calls)
+    nuts.change = lambda z, number: z + 3.0 * number
     posterior = run(world.problem.spec, files)
     assert not posterior.gate.passed
     assert posterior.gate.worst["max_rhat"] > 1.3
@@ -406,11 +410,11 @@ def test_divergent_transitions_are_counted_and_fail_the_gate(
     assert found == [[0, 3], [0, 59], [1, 3], [1, 59]]
 
 
-def cut_short(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def cut_short(z: NDArray[np.float64], _: int) -> NDArray[np.float64]:
     return z[:, :41]
 
 
-def half_written(z: NDArray[np.float64]) -> NDArray[np.float64]:
+def half_written(z: NDArray[np.float64], _: int) -> NDArray[np.float64]:
     return np.where(np.arange(z.shape[1])[:, None] < 41, z, np.nan)
 
 
@@ -418,7 +422,7 @@ def half_written(z: NDArray[np.float64]) -> NDArray[np.float64]:
 def test_an_interrupted_sampler_interrupts_the_fit(
     nuts: StandardNormal,
     problem: Problem,
-    change: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    change: Callable[[NDArray[np.float64], int], NDArray[np.float64]],
 ) -> None:
     """The sampler answers Ctrl+C with what it has; that is no posterior."""
     nuts.change = change

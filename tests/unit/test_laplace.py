@@ -230,10 +230,11 @@ def test_the_first_proposal_follows_the_density_on_either_side() -> None:
     plain = coordinates.plain()
     one = first_proposal(coordinates, plain.value)
     assert (np.abs(one.bent) < one.straight).all()
-    far = coordinates.centre + 1.5 * coordinates.root[:, 0]
+    probe = 2.5
+    far = coordinates.centre + probe * coordinates.root[:, 0]
     drop = plain.value(coordinates.centre) - plain.value(far)
     width = (one.straight + one.bent)[0]
-    assert np.isclose(width, np.clip(1.5 / np.sqrt(2.0 * max(drop, 1e-9)), 1 / 3, 3.0), rtol=1e-6)
+    assert np.isclose(width, np.clip(probe / np.sqrt(2.0 * max(drop, 1e-9)), 1 / 3, 3), rtol=1e-6)
 
 
 def test_the_bound_on_the_tail_is_stricter_where_reports_are_few() -> None:

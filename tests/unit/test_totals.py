@@ -188,6 +188,19 @@ def test_details_on_both_sides_are_taken_off_a_net_figure() -> None:
     assert found.totals.value.tolist() == [20 - (30 - 4)]
 
 
+def test_each_side_of_a_net_figure_has_the_definition_of_its_details() -> None:
+    graded = {"duration_months": 3, "undercount_class": "high", "reporter": "origin"}
+    problem = prepared(
+        *flows(("AT", "DE")),
+        *flows(("DE", "AT"), **graded),
+        *flows(("AT", "FR")),
+        total("net", None, "DE", 20),
+    ).problem
+    entries = totals_of(problem).entries
+    assert entries.share.tolist() == ["immigration_unknown", "emigration_high"]
+    assert entries.duration.tolist() == [[0, 0, 0, 0], [0, 1, 1, 0]]
+
+
 def test_all_totals_that_contradict_their_details_are_told() -> None:
     with pytest.raises(InputError) as caught:
         prepared(
@@ -492,6 +505,21 @@ def test_the_mode_is_where_the_pull_of_sums_and_prior_balance(world: SimulatedWo
     _, slope = value_slope(measure, mode.entries)
     np.testing.assert_allclose(mode.entries, state.entries + covariance(state) @ mode.along)
     np.testing.assert_allclose(mode.along, slope, atol=0.01 * np.abs(slope).max())
+
+
+@pytest.mark.parametrize("shift", [-300.0, 60.0])
+def test_absurd_starts_are_led_back(world: SimulatedWorld, shift: float) -> None:
+    """A draw, or a step, may lie where sums are beyond all counting; nothing overflows there."""
+    problem, hyper = world.problem, dict(world.hyper)
+    state = condition_state(problem, hyper, fitted_sites(problem, hyper))
+    measure = measure_of(problem, hyper)
+    start = state.entries + shift
+    assert np.isfinite(log_likelihood(measure, start[:, None])).all()
+    found = find_mode(state, measure, start)
+    assert np.isfinite(found.height)
+    plain = ~measure.totals.net
+    gap = add_up(measure.totals, found.entries)[measure.totals.part_start[plain]]
+    assert np.abs(gap - np.log(measure.totals.value[plain] + 0.5)).max() < abs(shift) / 4
 
 
 def test_few_and_many_entries_have_the_same_value(

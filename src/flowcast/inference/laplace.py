@@ -43,7 +43,10 @@ BATCH: Final = 500
 """Draws of a batch; more where there are many hyper-parameters."""
 ENOUGH: Final = 1.1
 """It ends with this many times `sampler.min_ess` effective draws, of every hyper-parameter."""
-_HEAVY_SHARE, _HEAVY_NU = 0.25, 3.0
+_WIDER = 1.05
+"""The normal is a little wider than the curvature says: draws too many in the tails cost less than
+weights too large there."""
+_HEAVY_SHARE, _HEAVY_NU = 0.25, 8.0
 """Share and degrees of freedom of the proposal's Student-t part, which keeps weights bounded."""
 _AT_ZERO, _NEAR_ZERO = 0.1, 4.0
 """A folded sd whose mode is that many spreads from zero is mirrored there: further away it need
@@ -51,8 +54,9 @@ not be, and at zero the proposal is symmetric of itself."""
 _MAX_MIRRORED = 5
 _PILOTS, _GOOD = 3, 0.4
 """The proposal is fitted anew at most so often, and not if this share of the draws is effective."""
-_PROBE, _WIDEST = 1.5, 3.0
-"""How far from the mode the bend is measured, in spreads; and the widest side, in spreads."""
+_PROBE, _WIDEST = 2.5, 3.0
+"""How far from the mode the bend is measured, in spreads, and the widest side, in spreads. Near the
+mode the bend would be measured better, but too light a tail costs more than a crooked middle."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -162,7 +166,8 @@ def first_proposal(coordinates: Coordinates, target: Target) -> Proposal:
     order = order[(near[order] > _AT_ZERO) & (near[order] < _NEAR_ZERO)][:_MAX_MIRRORED]
     mirrored = np.sort(folded[order])
     # With this mean the density keeps its mode at the centre in spite of the bend.
-    return Proposal(centre, root, straight, bent, bent / straight, np.eye(dim), mirrored)
+    factor = _WIDER * np.eye(dim)
+    return Proposal(centre, root, straight, bent, bent / straight, factor, mirrored)
 
 
 def smooth_weights(log_weight: FloatArray) -> tuple[FloatArray, float]:

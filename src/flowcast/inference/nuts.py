@@ -63,6 +63,7 @@ def _sample_chain(
         seed=int(seed),
         init_mean=np.zeros(n),
         target_accept=sampler.target_accept,
+        maxdepth=sampler.max_depth,
         progress_bar=False,
         progress_callback=tell,
         save_warmup=False,

@@ -18,6 +18,7 @@ __all__ = [
     "Core",
     "Sites",
     "assemble",
+    "assemble_small",
     "evaluate",
     "layout",
     "report_offset",
@@ -112,8 +113,20 @@ def assemble(problem: Problem, hyper: Mapping[str, Any], sites: Sites, xp: Any =
     xp
         `numpy` or `pytensor.tensor`.
     """
-    coefficients = problem.coefficients
     offset = report_offset(hyper, problem.reports.duration, problem.share_index, xp)
+    noise = report_sd(hyper, xp)[problem.noise_index] ** 2 / sites.noise_weight + sites.variance
+    residual = sites.mean - problem.prior_mean - offset
+    return Core(residual, noise, *assemble_small(problem, hyper, sites, xp))
+
+
+def assemble_small(
+    problem: Problem, hyper: Mapping[str, Any], sites: Sites, xp: Any = np
+) -> tuple[Any, Any, Any]:
+    """Return what of a `Core` is not as long as the reports: its last three parts.
+
+    Parameters are those of `assemble`.
+    """
+    coefficients = problem.coefficients
     side = np.ones(2)
     sds = xp.concatenate(
         [
@@ -127,16 +140,11 @@ def assemble(problem: Problem, hyper: Mapping[str, Any], sites: Sites, xp: Any =
         # Coefficients without a unit point at the extra last entry, whose weight is 1.
         weights = xp.concatenate([sites.unit_weight, np.ones(1)])
         coef_variance = coef_variance / weights[coefficients.unit]
-    return Core(
-        residual=sites.mean - problem.prior_mean - offset,
-        noise=report_sd(hyper, xp)[problem.noise_index] ** 2 / sites.noise_weight + sites.variance,
-        coef_variance=coef_variance,
-        scale=xp.stack(
-            [
-                hyper.get("sd_corridor", 0.0) ** 2,
-                hyper.get("sd_innovation", 0.0) ** 2,
-                hyper.get("ar_coefficient", 0.0),
-            ]
-        ),
-        group_variance=series_sd(hyper, problem) ** 2,
+    scale = xp.stack(
+        [
+            hyper.get("sd_corridor", 0.0) ** 2,
+            hyper.get("sd_innovation", 0.0) ** 2,
+            hyper.get("ar_coefficient", 0.0),
+        ]
     )
+    return coef_variance, scale, series_sd(hyper, problem) ** 2

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
-from flowcast.model.assemble import Sites, assemble, report_sd
+from flowcast.model.assemble import Sites, report_sd
 from flowcast.model.evaluation import evaluate, solve
+from flowcast.model.fused import by_definition, core_in_place
 from flowcast.model.hyper import HyperLayout, build_layout
 from flowcast.model.problem import Problem
+from flowcast.model.scratch import scratch
 from flowcast.model.sites import initial_sites, update_sites
 
 __all__ = [
@@ -58,7 +60,8 @@ class Density:
     def value(self, x: FloatArray) -> float:
         """Return the log density (up to a constant) at an unconstrained point (dim,)."""
         values = self.layout.constrain(x)
-        core = assemble(self.problem, self.layout.unpack(values), self.sites)
+        hyper = self.layout.unpack(values)
+        core = core_in_place(self.problem, hyper, self.sites, threads=self.threads)
         weight = self.sites.innovation_weight
         solution = solve(self.problem, core, weight, threads=self.threads)
         return self.layout.log_prior(x, values)[0] + solution.value
@@ -68,47 +71,52 @@ class Density:
         values = self.layout.constrain(x)
         hyper = self.layout.unpack(values)
         prior, gradient = self.layout.log_prior(x, values)
-        core = assemble(self.problem, hyper, self.sites)
-        out = evaluate(self.problem, core, self.sites.innovation_weight, threads=self.threads)
-        slopes = _chain(self.problem, hyper, self.sites, core.coef_variance, out)
+        core = core_in_place(self.problem, hyper, self.sites, threads=self.threads)
+        weight, room = self.sites.innovation_weight, scratch("slopes", 2, self.problem.reports.n)
+        out = evaluate(self.problem, core, weight, threads=self.threads, room=room)
+        slopes = self._chain(hyper, core.coef_variance, out)
         by_value = np.zeros_like(x)
         for name, slope in slopes.items():
             by_value[self.layout.slices[name]] = slope
         total = prior + float(out[0])
         return total, gradient + by_value * self.layout.slope(values)
 
-
-def _chain(
-    problem: Problem, hyper: Mapping[str, Any], sites: Sites, coef_variance: FloatArray, out: Any
-) -> dict[str, Any]:
-    """Carry the kernel's gradient over to the hyper-parameters, on their own scale."""
-    g_residual, g_noise, g_coef, g_scale, g_group = out[1:6]
-    slopes: dict[str, Any] = {}
-    if "duration_increment" in hyper:
-        slopes["duration_increment"] = -(problem.reports.duration.T @ g_residual)
-    if "share_reported" in hyper:
-        share = hyper["share_reported"]
-        slopes["share_reported"] = -np.bincount(problem.share_index, g_residual, len(share)) / share
-    sd = report_sd(hyper)
-    by_noise = 2.0 * sd * np.bincount(problem.noise_index, g_noise / sites.noise_weight, len(sd))
-    n_class = len(problem.labels["noise_class"])
-    slopes["sd_noise"], slopes["sd_noise_reporter"] = by_noise[:n_class], by_noise[n_class:]
-    # A coefficient's variance is proportional to its squared sd: slope by log sd, then by sd.
-    by_log = np.bincount(problem.coefficients.sd_index, 2.0 * g_coef * coef_variance, 7)
-    groups: dict[str, Any] = {"sd_origin": 1, "sd_destination": 2, "sd_reporter": [3, 4]}
-    groups["sd_reporter_period"] = [5, 6]
-    for name, index in groups.items():
-        if name in hyper:
-            slopes[name] = by_log[index] / hyper[name]
-    for name, k in (("sd_corridor", 0), ("sd_innovation", 1)):
-        if name in hyper:
-            slopes[name] = 2.0 * hyper[name] * g_scale[k]
-    if "ar_coefficient" in hyper:
-        slopes["ar_coefficient"] = g_scale[2]
-    if "sd_corridor_report" in hyper:
-        by_side = np.bincount(problem.group_side, g_group, 2)
-        slopes["sd_corridor_report"] = 2.0 * hyper["sd_corridor_report"] * by_side
-    return {name: slope for name, slope in slopes.items() if name in hyper}
+    def _chain(
+        self, hyper: Mapping[str, Any], coef_variance: FloatArray, out: Any
+    ) -> dict[str, Any]:
+        """Carry the kernel's gradient over to the hyper-parameters, on their own scale."""
+        g_residual, g_noise, g_coef, g_scale, g_group = out[1:6]
+        problem, slopes, sd = self.problem, {}, report_sd(hyper)
+        n_step, n_share = (
+            np.size(hyper.get(k, ())) for k in ("duration_increment", "share_reported")
+        )
+        by_duration, by_share, by_variance = by_definition(
+            problem,
+            self.sites,
+            (g_residual, g_noise),
+            (n_step, n_share, len(sd)),
+            threads=self.threads,
+        )
+        slopes["duration_increment"] = by_duration
+        slopes["share_reported"] = by_share / hyper.get("share_reported", by_share)
+        by_noise, n_class = 2.0 * sd * by_variance, len(problem.labels["noise_class"])
+        slopes["sd_noise"], slopes["sd_noise_reporter"] = by_noise[:n_class], by_noise[n_class:]
+        # A coefficient's variance is proportional to its squared sd: slope by log sd, then by sd.
+        by_log = np.bincount(problem.coefficients.sd_index, 2.0 * g_coef * coef_variance, 7)
+        groups: dict[str, Any] = {"sd_origin": 1, "sd_destination": 2, "sd_reporter": [3, 4]}
+        groups["sd_reporter_period"] = [5, 6]
+        for name, index in groups.items():
+            if name in hyper:
+                slopes[name] = by_log[index] / hyper[name]
+        for name, k in (("sd_corridor", 0), ("sd_innovation", 1)):
+            if name in hyper:
+                slopes[name] = 2.0 * hyper[name] * g_scale[k]
+        if "ar_coefficient" in hyper:
+            slopes["ar_coefficient"] = g_scale[2]
+        if "sd_corridor_report" in hyper:
+            by_side = np.bincount(problem.group_side, g_group, 2)
+            slopes["sd_corridor_report"] = 2.0 * hyper["sd_corridor_report"] * by_side
+        return {name: slope for name, slope in slopes.items() if name in hyper}
 
 
 def build_density(problem: Problem, sites: Sites | None = None, threads: int = 1) -> Density:

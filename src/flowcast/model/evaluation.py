@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 from scipy.linalg import lapack, solve_triangular
 
@@ -18,11 +19,12 @@ from flowcast.model.kernel import powers_of
 from flowcast.model.owned import owned_backward, owned_forward
 from flowcast.model.problem import Problem
 from flowcast.model.recursion import backward_pass, forward_pass
+from flowcast.model.scratch import scratch
 
 if TYPE_CHECKING:
     from flowcast.model.assemble import Core
 
-__all__ = ["Solution", "evaluate", "layout", "solve"]
+__all__ = ["Solution", "evaluate", "layout", "side_by_side", "solve"]
 
 FloatArray = NDArray[np.float64]
 
@@ -80,10 +82,19 @@ def _pool(threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads, thread_name_prefix="flowcast-corridors")
 
 
-def _map(function: Callable[[int], Any], n: int, threads: int) -> list[Any]:
+def side_by_side(function: Callable[[int], Any], n: int, threads: int) -> list[Any]:
+    """Return what a function gives for 0, 1, ..., n - 1, computed on so many threads."""
     if threads == 1 or n == 1:
         return [function(k) for k in range(n)]
     return list(_pool(threads).map(function, range(n)))
+
+
+@njit(cache=True, nogil=True)
+def _mirror(matrix: FloatArray) -> None:
+    """Copy the lower triangle to the upper one."""
+    for i in range(len(matrix)):
+        for j in range(i):
+            matrix[j, i] = matrix[i, j]
 
 
 def _stretches(start: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -110,24 +121,26 @@ class _Passes:
 
     def forward(self, n_coef: int) -> tuple[float, FloatArray, FloatArray]:
         """Return r'S^-1 r + log|S|, X'S^-1 X (lower triangle) and X'S^-1 r."""
+        parts, sides = scratch("equations", self.n, n_coef, n_coef), np.zeros((self.n, n_coef))
 
-        def one(k: int) -> tuple[float, FloatArray, FloatArray]:
-            precision, rhs = np.zeros((n_coef, n_coef)), np.zeros(n_coef)
+        def one(k: int) -> float:
+            parts[k] = 0.0
             ends = int(self.cuts[k]), int(self.cuts[k + 1])
-            return self.there(*ends, *self.arguments, precision, rhs), precision, rhs
+            return self.there(*ends, *self.arguments, parts[k], sides[k])
 
-        value, precision, rhs = 0.0, np.zeros((n_coef, n_coef)), np.zeros(n_coef)
-        for own, p, r in _map(one, self.n, self.threads):
+        value = 0.0
+        for own in side_by_side(one, self.n, self.threads):
             value += own
-            precision += p
-            rhs += r
-        return value, precision, rhs
+        return value, parts.sum(axis=0), sides.sum(axis=0)
 
     def backward(
-        self, coef: FloatArray, covariance: FloatArray, n_report: int, n_group: int
+        self, coef: FloatArray, covariance: FloatArray, n_group: int, room: FloatArray
     ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Return the slopes by residual, noise, scale, group and each corridor's innovations."""
-        by_residual, by_noise = np.empty(n_report), np.empty(n_report)
+        """Return the slopes by residual, noise, scale, group and each corridor's innovations.
+
+        Those by residual and noise are written into `room`, (2, report).
+        """
+        by_residual, by_noise = room
         own = np.empty(len(self.arguments[-2]))
 
         def one(k: int) -> tuple[FloatArray, FloatArray]:
@@ -139,7 +152,7 @@ class _Passes:
             return scale, group
 
         scale, group = np.zeros(3), np.zeros(n_group)
-        for s, g in _map(one, self.n, self.threads):
+        for s, g in side_by_side(one, self.n, self.threads):
             scale += s
             group += g
         return by_residual, by_noise, scale, group, own
@@ -202,12 +215,17 @@ def solve(
 
 
 def evaluate(
-    problem: Problem, core: "Core", innovation_weight: FloatArray, *, threads: int = 1
+    problem: Problem,
+    core: "Core",
+    innovation_weight: FloatArray,
+    *,
+    threads: int = 1,
+    room: FloatArray | None = None,
 ) -> Any:
     """Return value, gradients and the coefficients' posterior.
 
     See `kernel.collapsed_value_grad` for the nine things that come back. Parameters are those of
-    `solve`.
+    `solve`, and `room`, into which the slopes by residual and noise are written, (2, report).
     """
     n_coef, n_report, n_group = problem.coefficients.n, problem.reports.n, len(problem.series)
     passes = _passes(problem, core, innovation_weight, threads)
@@ -216,9 +234,11 @@ def evaluate(
         sizes = (n_report, n_report, n_coef, 3, n_group, len(problem.blocks.corridor), n_coef)
         return (-np.inf, *(np.zeros(size) for size in sizes), np.zeros((n_coef, n_coef)))
     inverse, _ = lapack.dtrtri(solution.factor.T, lower=0)
-    half, _ = lapack.dlauum(inverse, lower=0)  # upper triangle of L^-T L^-1
-    covariance = np.triu(half) + np.triu(half, 1).T
-    slopes = passes.backward(solution.mean, covariance, n_report, n_group)
+    covariance, _ = lapack.dlauum(inverse, lower=0)  # upper triangle of L^-T L^-1
+    covariance = covariance.T
+    _mirror(covariance)
+    room = np.empty((2, n_report)) if room is None else room
+    slopes = passes.backward(solution.mean, covariance, n_group, room)
     by_residual, by_noise, by_scale, by_group, own = slopes
     ratio = solution.mean / core.coef_variance
     shrink = (1.0 - np.diag(covariance) / core.coef_variance) / core.coef_variance

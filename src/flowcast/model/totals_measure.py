@@ -36,7 +36,7 @@ _MIN_VARIANCE = 1e-8
 _MOST_VARIANCE = 9.0  # a net figure with more noise says nothing, and its moments overflow
 _LEAST_PERSONS = 1e-6  # a net figure of nothing has no variance
 _LOG_2PI = float(np.log(2.0 * np.pi))
-_MAX_LOG = 40.0  # absurd hyper-parameters give absurd sums, not overflow
+_MAX_LOG = 40.0  # absurd hyper-parameters and overshooting steps give absurd sums, not overflow
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -208,7 +208,7 @@ def _evaluate(
             total += share[k]
         for k in range(lo, hi):
             share[k] /= total
-        log_part[p] = min(np.log(total) + top, _MAX_LOG)
+        log_part[p] = min(max(np.log(total) + top, -_MAX_LOG), _MAX_LOG)
     for r in range(n_total):
         lo = part_start[r]
         hi = part_start[r + 1] if r + 1 < n_total else n_part

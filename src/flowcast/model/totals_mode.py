@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import splu
 
 from flowcast.model.totals_measure import (
@@ -82,14 +81,16 @@ def _covariance(state: State, adding: Any) -> FloatArray:
 
 
 def _score(state: State, start: FloatArray, point: Point) -> FloatArray:
-    """Return the direction to which a scoring step leads, (entry,)."""
+    """Return the direction to which a scoring step leads, (entry,).
+
+    It needs no inverse of the information, which is next to nothing far from the mode.
+    """
     local = point.local
     adding = _adding(state, local)
-    noise = np.linalg.inv(_pairs(state, *local.information))
-    covariance = _covariance(state, adding) + noise
-    gap = adding @ (point.entries - start) + noise @ local.slope
-    alpha = cho_solve(cho_factor(covariance, lower=True, check_finite=False), gap)
-    return np.asarray(adding.T @ alpha)
+    information = _pairs(state, *local.information)
+    matrix = np.eye(len(information)) + information @ _covariance(state, adding)
+    gap = information @ (adding @ (point.entries - start)) + local.slope
+    return np.asarray(adding.T @ np.linalg.solve(matrix, gap))
 
 
 def _curvature(state: State, local: Local) -> tuple[FloatArray, FloatArray]:
@@ -131,7 +132,7 @@ def find_mode(state: State, measure: Measure, start: FloatArray) -> Point:
     def at(entries: FloatArray, along: FloatArray) -> Point:
         local = differentiate(measure, entries)
         height = float(local.value.sum() - 0.5 * along @ (entries - start))
-        return Point(entries, along, height, local)
+        return Point(entries, along, height if np.isfinite(height) else -np.inf, local)
 
     point = at(start, np.zeros_like(start))
     for _ in range(_ITERATIONS):
@@ -154,7 +155,7 @@ def find_mode(state: State, measure: Measure, start: FloatArray) -> Point:
             )
         gained = trial.height - point.height
         point = trial if gained > 0.0 else point
-        if gained < _TOLERANCE:
+        if not gained >= _TOLERANCE:
             break
     return point
 
@@ -205,7 +206,9 @@ def _log_determinant(state: State, adding: Any, diagonal: FloatArray, inner: Flo
 def log_stiffness(state: State, measure: Measure, entries: FloatArray) -> float:
     """Return the log of how much tighter the sums hold the entries than the rest does, at most."""
     local = differentiate(measure, entries)
-    root = np.linalg.cholesky(_pairs(state, *local.information))
+    information = _pairs(state, *local.information)
+    nudge = _ROUNDING * information.max() * np.eye(len(information))
+    root = np.linalg.cholesky(information + nudge)
     covariance = _covariance(state, _adding(state, local))
     most = np.linalg.eigvalsh(root.T @ covariance @ root)[-1]
     return float(np.log1p(max(most, 0.0)))

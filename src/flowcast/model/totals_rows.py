@@ -170,6 +170,17 @@ def _flat(cells: IntArray, grid: Grid) -> list[int]:
     return [int(c) for c in cells[:, 0] * grid.n_period + cells[:, 1]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What is left of one side of a sum: row, sign, side, cells, and definition."""
+
+    label: int
+    sign: int
+    side: str
+    cells: list[int]
+    definition: tuple[float, str]
+
+
 @dataclass(slots=True, eq=False)
 class _Builder:
     rows: dict[int, _Row]
@@ -177,14 +188,14 @@ class _Builder:
     faults: Faults
     known: dict[str, _Known]
     subtract: bool
-    parts: list[tuple[int, int, str, list[int]]] = field(default_factory=list)
+    parts: list[_Part] = field(default_factory=list)
     values: dict[int, float] = field(default_factory=dict)
     details: list[Detail] = field(default_factory=list)
 
     def add(self, label: int, cells: SumCells) -> None:
         """Add one sum, less what its reporter says in detail."""
         row = self.rows[label]
-        parts: list[tuple[int, int, str, list[int]]] = []
+        parts: list[_Part] = []
         taken: list[tuple[int, int]] = []
         for sign, side, part in (
             (1, row.side, cells.plus),
@@ -194,22 +205,28 @@ class _Builder:
             left, details = _take_off(flat, known) if self.subtract else (flat, [])
             taken += [(detail, sign) for detail in details]
             if left:
-                parts.append((label, sign, side, left))
+                definition = self._definition(row, details)
+                parts.append(_Part(label, sign, side, left, definition))
             if flat and row.measure != "net":
                 known.sums.append((label, frozenset(flat)))
         self.details.append(Detail(label, tuple(taken), bool(parts)))
         if parts:
-            self._check_definition(row, taken)
             self.parts += parts
             off = sum(sign * self.rows[detail].value for detail, sign in taken)
             self.values[label] = row.value - off
             if row.measure != "net" and self.values[label] < 0:
                 self._negative(row, taken)
 
-    def _check_definition(self, row: _Row, taken: list[tuple[int, int]]) -> None:
-        """Refuse to take off details that were counted by another definition."""
-        for detail, _ in taken:
-            if self.rows[detail].definition != row.definition:
+    def _definition(self, row: _Row, details: list[int]) -> tuple[float, str]:
+        """Return the definition of what details leave over, and refuse what was counted otherwise.
+
+        A total has its own. Either side of a net figure has that of its details, as far as there
+        are any: a register may count those who leave by another definition than those who come.
+        """
+        net = row.measure == "net" and details
+        definition = self.rows[details[0]].definition if net else row.definition
+        for detail in details:
+            if self.rows[detail].definition != definition:
                 self.faults.add(
                     f"a total by another definition than its details in row {detail + 2}",
                     "one definition (duration_months, undercount_class), or the total or the "
@@ -217,7 +234,8 @@ class _Builder:
                     row=row.label + 2,
                     column="duration_months",
                 )
-                return
+                break
+        return definition
 
     def _negative(self, row: _Row, taken: list[tuple[int, int]]) -> None:
         rows = ", ".join(str(r + 2) for r in sorted(r for r, _ in taken)[:8])
@@ -236,14 +254,14 @@ class _Builder:
             return None
         labels = [d.row for d in self.details if d.kept]
         position = {label: k for k, label in enumerate(labels)}
-        size = [len(left) for *_, left in self.parts]
-        part_total = np.array([position[label] for label, *_ in self.parts], dtype=np.int64)
+        size = [len(part.cells) for part in self.parts]
+        part_total = np.array([position[part.label] for part in self.parts], dtype=np.int64)
         return Totals(
             row=np.array(labels, dtype=np.int64),
             value=np.array([self.values[label] for label in labels]),
             net=np.array([self.rows[label].measure == "net" for label in labels]),
             part_total=part_total,
-            part_sign=np.array([sign for _, sign, *_ in self.parts], dtype=np.int64),
+            part_sign=np.array([part.sign for part in self.parts], dtype=np.int64),
             entry_part=np.repeat(np.arange(len(size)), size).astype(np.int64),
             entries=self._entries(size),
             part_start=np.searchsorted(part_total, np.arange(len(labels))).astype(np.int64),
@@ -252,26 +270,24 @@ class _Builder:
         )
 
     def _entries(self, size: list[int]) -> Reports:
-        cell = np.concatenate([left for *_, left in self.parts]).astype(np.int64)
-        sides = [side for _, _, side, _ in self.parts]
-        rows = [self.rows[label] for label, *_ in self.parts]
+        cell = np.concatenate([part.cells for part in self.parts]).astype(np.int64)
+        pairs = [(self.rows[part.label], part) for part in self.parts]
 
         def spread(words: list[str]) -> NDArray[np.object_]:
             return np.repeat(np.array(words, dtype=object), size)
 
-        pairs = list(zip(rows, sides, strict=True))
-        months = duration_weights(np.array([row.months for row in rows]))
+        months = duration_weights(np.array([part.definition[0] for part in self.parts]))
         return Reports(
-            row=np.repeat([row.label for row in rows], size).astype(np.int64),
+            row=np.repeat([part.label for part in self.parts], size).astype(np.int64),
             corridor=cell // self.grid.n_period,
             period=cell % self.grid.n_period,
             value=np.zeros(len(cell)),
-            side=spread(sides),
-            unit=spread([row.unit(side) for row, side in pairs]),
-            series=spread([f"{side}:{row.source}" for row, side in pairs]),
-            noise=spread(["total"] * len(sides)),
+            side=spread([part.side for part in self.parts]),
+            unit=spread([row.unit(part.side) for row, part in pairs]),
+            series=spread([f"{part.side}:{row.source}" for row, part in pairs]),
+            noise=spread(["total"] * len(pairs)),
             graded=np.zeros(len(cell), dtype=bool),
-            share=spread([f"{side}_{row.grade or 'unknown'}" for row, side in pairs]),
+            share=spread([f"{p.side}_{p.definition[1] or 'unknown'}" for p in self.parts]),
             duration=np.repeat(months, size, axis=0),
         )
 
