@@ -157,9 +157,10 @@ def fit(task: Mapping[str, Any]) -> dict[str, Any]:
     start = time.perf_counter()
     tree, gate, diagnostics, remarks = fit_problem(problem, prior=False)
     wall = time.perf_counter() - start
-    chains = remarks["method"] == "nuts"
+    chains = remarks["method"].startswith("nuts")
     table = diagnose(tree["posterior"].to_dataset()) if chains else from_weights(diagnostics)
-    by = "NUTS after Laplace" if remarks["method"] != task["method"] else remarks["method"]
+    fell_back = chains and task["method"] != "nuts"
+    by = f"{remarks['method']}, after Laplace failed" if fell_back else remarks["method"]
     return {
         "by": by,
         "gate": "passed" if gate.passed else f"failed {len(gate.failures)} times",

@@ -128,7 +128,9 @@ def chain_at(problem: Problem) -> Chain:
     centre = density.layout.start.copy()
     centre[folded] = np.exp(centre[folded])
     root = 0.25 * np.eye(n) + 0.05 * np.tri(n)
-    rough = Coordinates(density, folded, np.zeros(0, dtype=np.int64), centre, root)
+    rough = Coordinates(
+        density, folded, np.ones(len(folded)), np.zeros(0, dtype=np.int64), centre, root
+    )
     return Chain(mirror_symmetric(rough), 0.5)
 
 

@@ -21,11 +21,12 @@ from support import (
     varied_spec,
 )
 
+from flowcast.model import coordinates as coordinates_module
 from flowcast.model import fused
 from flowcast.model.assemble import Sites, assemble, layout, report_sd
 from flowcast.model.build import build_model, site_data
 from flowcast.model.collapse import CollapsedLikelihood
-from flowcast.model.coordinates import build_coordinates
+from flowcast.model.coordinates import Coordinates, build_coordinates, known_increments
 from flowcast.model.density import (
     build_density,
     find_mode,
@@ -333,8 +334,12 @@ def test_sampling_coordinates_whiten_the_density(name: str) -> None:
     assert steep.sum() >= n // 2
 
 
+@pytest.mark.parametrize("least", [0.2, 0.02], ids=["as it is", "more increments as powers"])
 @pytest.mark.parametrize("name", ["plain", "shapes"])
-def test_sampling_coordinates_have_the_right_slope(name: str) -> None:
+def test_sampling_coordinates_have_the_right_slope(
+    name: str, least: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coordinates_module, "_LEAST_POWER", least)
     coordinates = build_coordinates(find_mode(case(name)))
     rng, step = np.random.default_rng(5), 1e-5
     z = 0.3 * rng.standard_normal(len(coordinates.centre))
@@ -364,6 +369,35 @@ def test_folded_standard_deviations_have_the_density_of_the_sd_itself() -> None:
     other, opposite = plain.value_grad(mirrored)
     assert value == pytest.approx(other, abs=1e-9)
     np.testing.assert_allclose(gradient[coordinates.folded], -opposite[coordinates.folded])
+
+
+def test_increments_that_data_say_much_about_are_powers() -> None:
+    """Draws by prior and likelihood of a normal observation have little skewness left."""
+    density, none = build_density(case("plain")), np.zeros(0, dtype=int)
+    layout_, n = density.layout, density.layout.n_dim
+    start = Coordinates(density, none, np.zeros(0), none, np.zeros(n), np.eye(n))
+    steps, sd = layout_.slices["duration_increment"], np.ones(layout_.n_dim)
+    prior = layout_.b[steps]
+    sd[steps] = prior * np.array([0.99, 0.95, 0.6, 0.1])
+    known, power = known_increments(start, sd)
+    assert known.tolist() == list(range(steps.start + 2, steps.stop))
+    np.testing.assert_allclose(power, [0.64, 0.99])
+
+
+def test_powers_of_increments_have_the_density_of_the_power() -> None:
+    mode = find_mode(case("plain"))
+    layout_, n = mode.density.layout, len(mode.x)
+    steps = np.arange(n)[layout_.slices["duration_increment"]]
+    power = np.array([0.3, 0.5, 0.8, 1.0])
+    none = np.zeros(0, dtype=int)
+    coordinates = Coordinates(mode.density, steps, power, none, np.zeros(n), np.eye(n))
+    u = mode.x.copy()
+    u[steps] = np.exp(power * mode.x[steps])
+    x = coordinates.unconstrained(u)
+    np.testing.assert_allclose(x, mode.x, atol=1e-4)
+    wanted = mode.density.value(x) - power @ x[steps]
+    assert coordinates.value(u) == pytest.approx(wanted, abs=1e-9)
+    np.testing.assert_allclose(coordinates.position(x), u, rtol=1e-9)
 
 
 @pytest.mark.parametrize("name", ["plain", "ungraded"])

@@ -46,7 +46,9 @@ def coordinates_of(problem: Problem) -> Coordinates:
     centre = density.layout.start.copy()
     centre[folded] = np.exp(centre[folded])
     none = np.zeros(0, dtype=np.int64)
-    return Coordinates(density, folded, none, centre, 0.3 * np.eye(len(centre)))
+    return Coordinates(
+        density, folded, np.ones(len(folded)), none, centre, 0.3 * np.eye(len(centre))
+    )
 
 
 def chain_of(problem: Problem) -> Chain:

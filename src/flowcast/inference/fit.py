@@ -46,6 +46,7 @@ N_PRIOR_DRAWS = 400
 N_PRIOR_PREDICTIVE = 100
 THREADS = 2
 _LIBRARIES = ("pymc", "pytensor", "nutpie", "numba", "numpy", "scipy", "xarray")
+_COORDINATES = ("folded", "power", "relative", "centre", "root")
 _SITE_NAMES = ("mean", "variance", "noise_weight", "innovation_weight", "unit_weight")
 
 
@@ -68,7 +69,7 @@ def _find_mode(problem: Problem, checkpoint: Checkpoint, progress: Progress) -> 
 def _find_coordinates(mode: ModeResult, checkpoint: Checkpoint) -> Coordinates:
     def make() -> dict[str, NDArray[Any]]:
         found = build_coordinates(mode)
-        return {name: getattr(found, name) for name in ("folded", "relative", "centre", "root")}
+        return {name: getattr(found, name) for name in _COORDINATES}
 
     density = build_density(mode.density.problem, mode.density.sites)
     return Coordinates(density, **checkpoint.stage("curvature", make))
