@@ -260,7 +260,7 @@ def main() -> None:
     parser.add_argument("--compare", action="store_true", help="fit by both methods")
     parser.add_argument("--heavy", action="store_true", help="Poisson, small counts, heavy tails")
     parser.add_argument("--threads", type=int, default=2, help="of the gradient that is timed")
-    parser.add_argument("--draws", type=int, default=800, help="of each of the two chains of NUTS")
+    parser.add_argument("--draws", type=int, default=1000, help="of each of the two chains of NUTS")
     parser.add_argument("--tune", type=int, default=100, help="steps of warm-up of NUTS")
     parser.add_argument("--kept", type=int, default=10, help="draws of latent flows a fit keeps")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds a step may take")

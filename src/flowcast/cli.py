@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flowcast import __version__
+from flowcast._cli_sources import sources_app
 from flowcast._command import Commands, all_faults, not_lost, parse_groups, parse_settings
 from flowcast._outcome import (
     emit_table,
@@ -35,6 +36,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(sources_app)
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Reports = Annotated[

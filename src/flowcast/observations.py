@@ -22,6 +22,7 @@ from flowcast._observation_checks import (
     number_groups,
 )
 from flowcast._sheet import CodeFix, Mask, TableCodes
+from flowcast._source_roles import REGISTRY_FILE, Barred, describe_barred, find_barred, read_roles
 from flowcast._tabular import RawTable, raw_from_frame, read_raw
 from flowcast.errors import Fault, Faults, HeldOutError, InputError, UsageError
 from flowcast.vocabulary import Role
@@ -51,6 +52,8 @@ class Observations:
         ``"alpha2"``, ``"alpha3"``, or ``"declared"`` (the codes of a user's own places file).
     fixes
         Codes replaced by standard ones: row, column, code found, standard code.
+    barred
+        Sources that the registry keeps out of every fit, with the rows of the file.
     """
 
     _table: pd.DataFrame
@@ -59,6 +62,7 @@ class Observations:
     sha256: str
     codes: TableCodes
     fixes: tuple[CodeFix, ...] = ()
+    barred: tuple[Barred, ...] = ()
 
     @property
     def table(self) -> pd.DataFrame:
@@ -95,8 +99,10 @@ class Observations:
         Raises
         ------
         HeldOutError
-            If the role is ``"held_out"``.
+            If the role is ``"held_out"``, or the registry keeps a source out of fits.
         """
+        if self.barred:
+            raise HeldOutError(describe_barred(self.name, self.barred))
         if self.role == "held_out":
             raise HeldOutError(
                 f"({self.name}) | found held-out observations ({', '.join(self.sources)}); "
@@ -209,7 +215,9 @@ class Observations:
 
     def _part(self, mask: Mask, name: str, role: Role) -> "Observations":
         table = self._table[mask].reset_index(drop=True)
-        return replace(self, _table=table, name=name, role=role)
+        left = set(table["source"])
+        barred = tuple(one for one in self.barred if one.source in left)
+        return replace(self, _table=table, name=name, role=role, barred=barred)
 
     def concat(self, *others: "Observations") -> "Observations":
         """Join with other observations of the same role and kind of codes.
@@ -242,8 +250,9 @@ class Observations:
             raise InputError(faults)
         digest = hashlib.sha256("".join(p.sha256 for p in parts).encode()).hexdigest()
         fixes = tuple(fix for p in parts for fix in p.fixes)
+        barred = tuple(one for p in parts for one in p.barred)
         name = " + ".join(p.name for p in parts)
-        return replace(self, _table=table, name=name, sha256=digest, fixes=fixes)
+        return replace(self, _table=table, name=name, sha256=digest, fixes=fixes, barred=barred)
 
     def __repr__(self) -> str:
         first = self._table["period_start"].min()
@@ -294,6 +303,7 @@ def read_observations(
     *,
     role: Role = "fit",
     declared_places: Collection[str] | None = None,
+    registry: Path | None = None,
 ) -> Observations:
     """Read and check a file of observations.
 
@@ -307,6 +317,9 @@ def read_observations(
         ``"held_out"`` for a source that may judge a model but not inform it.
     declared_places
         Codes of your own places file. They are taken as they are, instead of ISO 3166.
+    registry
+        Your own registry of sources; a ``sources.csv`` beside the file counts too. A file of
+        nothing but held-out sources is held out itself.
 
     Returns
     -------
@@ -326,7 +339,9 @@ def read_observations(
     name = os.fspath(path)
     faults = Faults(name)
     raw = read_raw(Path(name), faults)
-    return _build(raw, faults, role, declared_places)
+    beside = Path(name).with_name(REGISTRY_FILE)
+    own = [*([registry] if registry else []), *([beside] if beside.is_file() else [])]
+    return _build(raw, faults, role, declared_places, own)
 
 
 def observations_from_frame(
@@ -335,6 +350,7 @@ def observations_from_frame(
     name: str = "data frame",
     role: Role = "fit",
     declared_places: Collection[str] | None = None,
+    registry: Path | None = None,
 ) -> Observations:
     """Check a DataFrame in the form of the observation contract; its first row counts as row 2.
 
@@ -344,8 +360,8 @@ def observations_from_frame(
         Rows as in an observation file; numbers and dates may be typed or text.
     name
         What messages call it.
-    role, declared_places
-        As for `read_observations`.
+    role, declared_places, registry
+        As for `read_observations`; there is no file for a registry to lie beside.
 
     Raises
     ------
@@ -366,12 +382,15 @@ def observations_from_frame(
     if raw.frame.empty:
         faults.add("a table without rows", "at least one row")
         faults.raise_if_any()
-    return _build(raw, faults, role, declared_places)
+    return _build(raw, faults, role, declared_places, [registry] if registry else [])
 
 
 def _build(
-    raw: RawTable, faults: Faults, role: Role, declared: Collection[str] | None
+    raw: RawTable, faults: Faults, role: Role, declared: Collection[str] | None, own: list[Path]
 ) -> Observations:
     table, codes, fixes = build_table(raw, faults, declared=declared)
     faults.raise_if_any()
-    return Observations(table, faults.where, role, raw.sha256, codes, fixes)
+    barred = find_barred(table["source"], raw.rows, read_roles(*own))
+    held = {one.source for one in barred if one.role == "heldout"}
+    role = "held_out" if held == set(table["source"]) else role
+    return Observations(table, faults.where, role, raw.sha256, codes, fixes, barred)

@@ -7,6 +7,7 @@ from typing import Any
 
 import xarray as xr
 
+from flowcast._source_roles import REGISTRY_FILE
 from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, InputError
@@ -66,8 +67,12 @@ def _read_all(
         raise InputError(
             [Fault(spec.name, "no observations", "a file, here or under data.observations")]
         )
+    beside = spec.data_path(REGISTRY_FILE)
+    registry = beside if spec.folder is not None and beside.is_file() else None
     read = [
-        o if isinstance(o, Observations) else read_observations(o, declared_places=declared_places)
+        o
+        if isinstance(o, Observations)
+        else read_observations(o, declared_places=declared_places, registry=registry)
         for o in several
     ]
     for one in read:

@@ -21,12 +21,11 @@ from support import (
     varied_spec,
 )
 
-from flowcast.model import coordinates as coordinates_module
 from flowcast.model import fused
 from flowcast.model.assemble import Sites, assemble, layout, report_sd
 from flowcast.model.build import build_model, site_data
 from flowcast.model.collapse import CollapsedLikelihood
-from flowcast.model.coordinates import Coordinates, build_coordinates, known_increments
+from flowcast.model.coordinates import Coordinates, build_coordinates, powers
 from flowcast.model.density import (
     build_density,
     find_mode,
@@ -334,12 +333,8 @@ def test_sampling_coordinates_whiten_the_density(name: str) -> None:
     assert steep.sum() >= n // 2
 
 
-@pytest.mark.parametrize("least", [0.2, 0.02], ids=["as it is", "more increments as powers"])
 @pytest.mark.parametrize("name", ["plain", "shapes"])
-def test_sampling_coordinates_have_the_right_slope(
-    name: str, least: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(coordinates_module, "_LEAST_POWER", least)
+def test_sampling_coordinates_have_the_right_slope(name: str) -> None:
     coordinates = build_coordinates(find_mode(case(name)))
     rng, step = np.random.default_rng(5), 1e-5
     z = 0.3 * rng.standard_normal(len(coordinates.centre))
@@ -355,7 +350,9 @@ def test_folded_standard_deviations_have_the_density_of_the_sd_itself() -> None:
     mode = find_mode(case("plain"))
     coordinates = build_coordinates(mode)
     layout_ = mode.density.layout
-    assert sorted(coordinates.folded) == sorted(layout_.shapes["half_normal"])
+    sds = layout_.shapes["half_normal"]
+    assert set(sds) <= set(coordinates.folded)
+    coordinates = replace(coordinates, folded=sds, power=np.ones(len(sds)))
     z = 0.2 * np.random.default_rng(6).standard_normal(len(mode.x))
     x = coordinates.unconstrained(z)
     # From the density of log sd to that of the sd: divide by the sd.
@@ -371,24 +368,32 @@ def test_folded_standard_deviations_have_the_density_of_the_sd_itself() -> None:
     np.testing.assert_allclose(gradient[coordinates.folded], -opposite[coordinates.folded])
 
 
-def test_increments_that_data_say_much_about_are_powers() -> None:
-    """Draws by prior and likelihood of a normal observation have little skewness left."""
-    density, none = build_density(case("plain")), np.zeros(0, dtype=int)
-    layout_, n = density.layout, density.layout.n_dim
-    start = Coordinates(density, none, np.zeros(0), none, np.zeros(n), np.eye(n))
-    steps, sd = layout_.slices["duration_increment"], np.ones(layout_.n_dim)
-    prior = layout_.b[steps]
-    sd[steps] = prior * np.array([0.99, 0.95, 0.6, 0.1])
-    known, power = known_increments(start, sd)
-    assert known.tolist() == list(range(steps.start + 2, steps.stop))
-    np.testing.assert_allclose(power, [0.64, 0.99])
+def test_well_known_values_are_the_powers_that_have_no_skewness() -> None:
+    """Normal in the value: power 1; normal in its logarithm: none; sd of a sample: -2/3."""
+    layout_ = build_density(case("plain")).layout
+    curvature, third = np.full(layout_.n_dim, 100.0), np.zeros(layout_.n_dim)
+    normal, sample, unknown, drawn = (
+        layout_.slices[name].start
+        for name in ("duration_increment", "sd_corridor", "sd_origin", "sd_reporter")
+    )
+    # Of -(exp(x) - 1)^2 / (2 s^2), and of -n x - n exp(-2 x) / 2, at x = 0.
+    third[normal], third[sample] = -3.0 * curvature[normal], 2.0 * curvature[sample]
+    curvature[unknown] = 1.0
+    position, power = powers(layout_, curvature, third, np.array([drawn + 1]))
+    found = dict(zip(position.tolist(), power.tolist(), strict=True))
+    assert found[normal] == pytest.approx(1.0)
+    assert found[sample] == pytest.approx(-2.0 / 3.0)
+    assert found[unknown] == 1.0
+    assert abs(found[drawn]) == pytest.approx(0.1)
+    assert normal + 1 not in found
+    assert not set(found) & set(layout_.shapes["beta"].tolist())
 
 
 def test_powers_of_increments_have_the_density_of_the_power() -> None:
     mode = find_mode(case("plain"))
     layout_, n = mode.density.layout, len(mode.x)
     steps = np.arange(n)[layout_.slices["duration_increment"]]
-    power = np.array([0.3, 0.5, 0.8, 1.0])
+    power = np.array([0.3, 0.5, -0.7, 1.0])
     none = np.zeros(0, dtype=int)
     coordinates = Coordinates(mode.density, steps, power, none, np.zeros(n), np.eye(n))
     u = mode.x.copy()
@@ -418,6 +423,8 @@ def test_noise_sds_that_data_say_little_about_are_taken_relative_to_their_median
     names, layout_ = problem.labels["noise_reporter"], coordinates.density.layout
     own = layout_.slices["sd_noise_reporter"]
     some = np.arange(own.start, own.stop)[::2]
+    sds = layout_.shapes["half_normal"]
+    coordinates = replace(coordinates, folded=sds, power=np.ones(len(sds)))
     relative = replace(coordinates, relative=some, centre=np.zeros(layout_.n_dim))
     plain = relative.plain()
     u = 0.3 * np.random.default_rng(9).standard_normal(layout_.n_dim)

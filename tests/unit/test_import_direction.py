@@ -26,7 +26,7 @@ LAYERS = (
         "_terminal",
         "fanout",
     ),
-    ("_tabular", "places", "priors", "config", "posterior"),
+    ("_tabular", "_source_roles", "places", "priors", "config", "posterior"),
     ("_sheet", "_observation_checks", "_covariate_tables", "observations", "covariates"),
     ("sources", "accounting", "model"),
     ("preparation", "trees", "latent_store", "inference"),
@@ -34,7 +34,7 @@ LAYERS = (
     ("calibration", "validation", "scenarios"),
     ("publication", "plots"),
     ("checking", "_demo_tables", "_demo_page", "demonstration"),
-    ("_command", "_outcome", "cli", "__main__"),
+    ("_command", "_outcome", "_cli_sources", "cli", "__main__"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 STRANGERS = (frozenset({"sources", "model"}), frozenset({"validation", "scenarios"}))
@@ -51,7 +51,8 @@ LIBRARIES = {
     "dask": ("fanout", "_kept"),
     "distributed": ("fanout",),
     "seaborn": (),
-    "typer": ("_command", "_outcome", "cli"),
+    "typer": ("_command", "_outcome", "_cli_sources", "cli"),
+    "httpx": ("sources",),
     "rich": ("_terminal",),
 }
 

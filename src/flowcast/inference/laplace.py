@@ -222,8 +222,9 @@ def _count(progress: Progress, before: int, done: int) -> None:
     progress.update(before + done)
 
 
-def _resample(weight: FloatArray, n: int, rng: np.random.Generator) -> NDArray[np.int64]:
-    """Return positions of n draws of equal weight (systematic resampling), in random order."""
+def _resample(weight: FloatArray, sampler: Sampler) -> NDArray[np.int64]:
+    """Return positions of draws of equal weight (systematic resampling), in random order."""
+    n, rng = sampler.kept_draws, np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
     at = (rng.random() + np.arange(n)) / n
     chosen = np.searchsorted(np.cumsum(weight), at).clip(max=len(weight) - 1)
     return np.asarray(rng.permutation(chosen), dtype=np.int64)
@@ -372,8 +373,7 @@ def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target
     every = name_draws(density, x[None])
     max_k = max_pareto_k(density.problem.reports.n)
     gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
-    rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
-    chosen = _resample(weight, sampler.kept_draws, rng)
+    chosen = _resample(weight, sampler)
     both = GateResult(
         gate.passed and draws.gate.passed,
         (*draws.gate.failures, *gate.failures),
@@ -392,8 +392,7 @@ def _finish(
     every = name_draws(plain.density, x[None])
     max_k = max_pareto_k(plain.density.problem.reports.n)
     gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
-    rng = np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
-    chosen = _resample(weight, sampler.kept_draws, rng)
+    chosen = _resample(weight, sampler)
     facts = {"pareto_k": round(k, 3), "importance_draws": len(u)}
     facts["importance_ess"] = round(gate.worst["importance_ess"], 1)
     stats = {"importance_weight": weight[chosen][None]}

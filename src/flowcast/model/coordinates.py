@@ -6,26 +6,33 @@ Two things are done to the unconstrained vector of `hyper`:
   on the whole line. On the log scale an sd that the data cannot tell from zero has a long left
   tail; in u the density is smooth and nearly normal around zero. Values below 0.001 (0.1 % on a
   flow) are not told apart; u and -u are the same sd.
-- Increments of duration are folded too where the data say much about them, as a power of
-  themselves: ``increment ** power = hypot(u, 0.001)``. They enter log flows as they are, so that
-  the likelihood is nearly normal in the increment (power 1), but their priors are normal in its
-  logarithm (power 0). The power is the share of the data in what is known about the logarithm:
-  with it the density has no skewness at the mode.
+- What is positive and well known is taken as a power of itself whose density has no skewness at the
+  mode, ``value ** power = hypot(u, 0.001)``: power 1 where a likelihood is normal in the value (an
+  increment of duration), 0, the logarithm, where a prior is normal in it, -2/3 for the sd of a
+  large sample (Wilson & Hilferty 1931, doi 10.1073/pnas.17.12.684, by the same argument).
 - Noise sds of reporters that say little about themselves are taken relative to the distribution
   they come from, ``log sd = log median + spread * u`` (non-centred; Papaspiliopoulos et al. 2007,
   doi 10.1214/088342307000000014). The others stay as they are: which form is nearer to normal
   depends on how much the data say (Betancourt & Girolami 2015, arXiv:1312.0906).
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowcast.model.density import Density, ModeResult, climb
+from flowcast.model.curvature import (
+    climb,
+    curvature,
+    curvature_between,
+    slopes_beside,
+    symmetric_root,
+    third_derivative,
+)
+from flowcast.model.density import Density, ModeResult
+from flowcast.model.hyper import HyperLayout
 
-__all__ = ["Coordinates", "build_coordinates", "known_increments"]
+__all__ = ["Coordinates", "build_coordinates", "powers"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -33,11 +40,11 @@ IntArray = NDArray[np.int64]
 _FLOOR = 1e-3
 _WEAK = 0.35
 """Non-centred are log noise sds whose posterior sd is more than this times the spread."""
-_LEAST_POWER = 0.2
-"""With a smaller power an increment stays on the log scale."""
-_STEP = 1e-3
-_MIN_CURVATURE = 0.25
-"""Directions with little or negative curvature get a spread of at most 2, what priors allow."""
+_LEAST_POWER = 0.1
+"""A smaller power is as good as the logarithm."""
+_NEAR_ZERO, _VAGUE = 0.25, 0.5
+"""An sd whose logarithm has a larger spread is folded as it is: it may be zero. Other values whose
+logarithms have a larger spread stay logarithms, as their priors have them."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,9 +56,9 @@ class Coordinates:
     density
         What is sampled.
     folded
-        Positions of what is folded: standard deviations and increments.
+        Positions of what is folded.
     power
-        Of which power of each folded value u is the size, (folded,); 1 for standard deviations.
+        Of which power of each folded value u is the size, (folded,).
     relative
         Positions of the non-centred noise sds of reporters.
     centre
@@ -78,13 +85,17 @@ class Coordinates:
 
     def position(self, x: FloatArray) -> FloatArray:
         """Return the z of an unconstrained point of `Density`; folded values are above zero."""
+        return np.asarray(np.linalg.solve(self.root, self.plain_position(x) - self.centre))
+
+    def plain_position(self, x: FloatArray) -> FloatArray:
+        """Return the u of an unconstrained point of `Density`; folded values are above zero."""
         u = x.copy()
         square = np.exp(2.0 * self.power * x[self.folded])
         u[self.folded] = np.sqrt(np.maximum(square - _FLOOR**2, 0.0))
         if len(self.relative):
             median, spread = self._pooled()
             u[self.relative] = (x[self.relative] - x[median]) / np.exp(x[spread])
-        return np.asarray(np.linalg.solve(self.root, u - self.centre))
+        return u
 
     def _pooled(self) -> tuple[IntArray, IntArray]:
         """Return where median and spread of each non-centred noise sd stand."""
@@ -137,58 +148,51 @@ class Coordinates:
 _POOLED = ("median", "spread")
 
 
-def _curvature(coordinates: Coordinates, threads: int) -> FloatArray:
-    """Return minus the matrix of second derivatives at the centre, (dim, dim)."""
-    n = len(coordinates.centre)
-    plain = replace(coordinates, root=np.eye(n))
-
-    def row(k: int) -> FloatArray:
-        nudge = np.zeros(n)
-        nudge[k] = _STEP
-        above, below = plain.value_grad(nudge)[1], plain.value_grad(-nudge)[1]
-        return np.asarray((below - above) / (2.0 * _STEP), dtype=float)
-
-    with ThreadPoolExecutor(threads) as pool:
-        hessian = np.array(list(pool.map(row, range(n))))
-    return np.asarray(0.5 * (hessian + hessian.T))
-
-
-def _root(curvature: FloatArray) -> FloatArray:
-    """Return the symmetric root of the inverse, so that axes stay what they were."""
-    values, vectors = np.linalg.eigh(curvature)
-    return np.asarray((vectors / np.sqrt(np.maximum(values, _MIN_CURVATURE))) @ vectors.T)
-
-
-def _weak_reporters(start: Coordinates, sd: FloatArray) -> IntArray:
+def _weak_reporters(density: Density, x: FloatArray, sd: FloatArray) -> IntArray:
     """Return the noise sds of reporters that the data say little about."""
-    layout = start.density.layout
+    layout = density.layout
     if not len(layout.reporter_side):
         return np.zeros(0, dtype=np.int64)
     own = np.arange(*layout.slices["sd_noise_reporter"].indices(layout.n_dim))
-    x = start.unconstrained(np.zeros(layout.n_dim))
     spread = np.exp(x[layout.slices["spread_sd_noise_reporter"]])[layout.reporter_side]
     return np.asarray(own[sd[own] > _WEAK * spread], dtype=np.int64)
 
 
-def known_increments(start: Coordinates, sd: FloatArray) -> tuple[IntArray, FloatArray]:
-    """Return the increments of duration the data say much about, and their powers.
+def powers(
+    layout: HyperLayout, curvature: FloatArray, third: FloatArray, relative: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Return what is folded, and as which power.
 
     Parameters
     ----------
-    start
-        Any coordinates of the density.
-    sd
-        Posterior sds of the unconstrained point, about, (dim,).
+    layout
+        Of the hyper-parameters.
+    curvature, third
+        Minus the second, and the third derivative of the log density along each axis at the mode,
+        by logarithms, (dim,).
+    relative
+        Positions that are taken relative to others, which are left alone.
+
+    Returns
+    -------
+    position, power : ndarray, (folded,)
     """
-    layout = start.density.layout
-    steps = layout.slices.get("duration_increment", slice(0))
-    own = np.intersect1d(
-        np.arange(steps.start or 0, steps.stop), layout.shapes.get("log_normal", ())
-    )
-    own = own.astype(np.int64)
-    power = 1.0 - (sd[own] / layout.b[own]) ** 2
-    known = power > _LEAST_POWER
-    return own[known], power[known]
+    spread = 1.0 / np.sqrt(np.maximum(curvature, 1e-12))
+    # By value ** power the third derivative is proportional to third + 3 power curvature.
+    power = np.clip(-third * spread**2 / 3.0, -1.0, 1.0)
+    folded = np.zeros(layout.n_dim, dtype=bool)
+    for shape in ("half_normal", "half_t"):
+        folded[layout.shapes.get(shape, [])] = True
+    power[folded & (spread > _NEAR_ZERO)] = 1.0
+    small = folded & (np.abs(power) < _LEAST_POWER)
+    power[small] = np.copysign(_LEAST_POWER, power[small])
+    other = np.ones(layout.n_dim, dtype=bool)
+    for shape in ("half_normal", "half_t", "beta", "normal"):
+        other[layout.shapes.get(shape, [])] = False
+    other[relative] = False
+    other &= (spread < _VAGUE) & (np.abs(power) >= _LEAST_POWER)
+    where = np.flatnonzero(folded | other)
+    return where, power[where]
 
 
 def build_coordinates(mode: ModeResult) -> Coordinates:
@@ -200,30 +204,17 @@ def build_coordinates(mode: ModeResult) -> Coordinates:
         Where to begin, from `find_mode`; its density's threads work side by side.
     """
     layout, threads, n = mode.density.layout, mode.density.threads, len(mode.x)
-    folded = np.array(
-        sorted(k for s in ("half_normal", "half_t") for k in layout.shapes.get(s, ())),
-        dtype=np.int64,
-    )
-    u = mode.x.copy()
-    u[folded] = np.exp(u[folded])
     # One thread a point: points side by side waste less than corridors side by side.
     alone = replace(mode.density, threads=1)
-    none = np.zeros(0, dtype=np.int64)
-    start = Coordinates(alone, folded, np.ones(len(folded)), none, u, np.eye(n))
-    sd = np.sqrt((_root(_curvature(start, threads)) ** 2).sum(axis=1))
-    known, power = known_increments(start, sd)
-    u[known] = np.exp(power * mode.x[known])
-    weak = replace(
-        start,
-        folded=np.concatenate([folded, known]),
-        power=np.concatenate([start.power, power]),
-        relative=_weak_reporters(start, sd),
-    )
-    if len(weak.relative):
-        median, spread = weak._pooled()
-        u[weak.relative] = (mode.x[weak.relative] - mode.x[median]) / np.exp(mode.x[spread])
-    together = replace(weak, density=mode.density, centre=np.zeros(n))
-    centre = climb(together.value_grad, u)
-    centre[weak.folded] = np.abs(centre[weak.folded])
-    found = replace(weak, centre=centre)
-    return replace(found, root=_root(_curvature(found, threads)))
+    beside = slopes_beside(alone.value_grad, mode.x, threads)
+    hessian = curvature_between(*beside)
+    sd = np.sqrt((symmetric_root(hessian) ** 2).sum(axis=1))
+    relative = _weak_reporters(alone, mode.x, sd)
+    third = third_derivative(*beside, alone.value_grad(mode.x)[1])
+    folded, power = powers(layout, np.diag(hessian), third, relative)
+    start = Coordinates(alone, folded, power, relative, np.zeros(n), np.eye(n))
+    together = replace(start, density=mode.density)
+    centre = climb(together.value_grad, start.plain_position(mode.x))
+    centre[folded] = np.abs(centre[folded])
+    root = symmetric_root(curvature(start.value_grad, centre, threads))
+    return replace(start, centre=centre, root=root)

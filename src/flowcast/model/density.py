@@ -6,15 +6,15 @@ side. The same density as a PyMC model is in `build`; a test holds the two toget
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from flowcast.model.assemble import Sites, report_sd
+from flowcast.model.curvature import climb, curvature, symmetric_root
 from flowcast.model.evaluation import evaluate, solve
 from flowcast.model.fused import by_definition, core_in_place
 from flowcast.model.hyper import HyperLayout, build_layout
@@ -26,7 +26,6 @@ __all__ = [
     "Density",
     "ModeResult",
     "build_density",
-    "climb",
     "find_mode",
     "is_gaussian",
     "mode_value_grad",
@@ -38,7 +37,10 @@ Progress = Callable[[str], None]
 _MAX_ROUNDS = 30
 _SWEEPS = 4
 _TOLERANCE = 0.02
-_MAX_ITERATIONS = 200
+_FEW = 12
+"""Iterations of a climb while the sites still move: to its very top it would be climbed in vain."""
+_NEAR = 1.0
+"""Once a round has moved by less, climbs go along the curvature found there."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -165,17 +167,6 @@ def mode_value_grad(density: Density, x: FloatArray) -> tuple[float, FloatArray]
     return value, gradient
 
 
-def climb(evaluate: Callable[[FloatArray], tuple[float, FloatArray]], x: FloatArray) -> FloatArray:
-    """Return the maximum near x of a function that returns value and gradient, (dim,)."""
-
-    def objective(at: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = evaluate(at)
-        return (-value, -gradient) if np.isfinite(value) else (1e100, np.zeros_like(at))
-
-    options = {"maxiter": _MAX_ITERATIONS}
-    return np.asarray(minimize(objective, x, jac=True, method="L-BFGS-B", options=options).x)
-
-
 def _moved(old: Sites, new: Sites) -> float:
     """Return the largest change: site means in their sds, weights in logs."""
     shifts = [np.abs(new.mean - old.mean) / np.sqrt(new.variance + 1.0)]
@@ -217,11 +208,12 @@ def find_mode(
     threads
         Threads for one evaluation; the result does not depend on it.
     """
-    density = build_density(problem, threads=threads)
-    x = density.layout.start
+    density, gaussian = build_density(problem, threads=threads), is_gaussian(problem)
+    x, root = density.layout.start, None
     for turn in range(1, _MAX_ROUNDS + 1):
-        new_x = climb(partial(mode_value_grad, density), x)
-        if is_gaussian(problem):
+        few = {} if gaussian else {"iterations": _FEW}
+        new_x = climb(partial(mode_value_grad, density), x, root, **few)
+        if gaussian:
             progress("mode found; nothing in this model needs a stand-in")
             return ModeResult(new_x, density, turn, settled=True)
         sites, moved = refit_sites(problem, density.hyper(new_x), density.sites, threads)
@@ -231,4 +223,7 @@ def find_mode(
         progress(f"mode, round {turn}: moved by {max(moved, step):.3f}")
         if max(moved, step) < _TOLERANCE:
             return ModeResult(x, density, turn, settled=True)
+        if root is None and max(moved, step) < _NEAR:
+            alone = replace(density, threads=1)  # points side by side waste less than corridors
+            root = symmetric_root(curvature(partial(mode_value_grad, alone), x, threads))
     return ModeResult(x, density, _MAX_ROUNDS, settled=False)

@@ -24,17 +24,24 @@ def mirror_symmetric(coordinates: Coordinates) -> Coordinates:
 
     A chain over standard deviations is one over u with the sign forgotten. That leaves the density
     unchanged only if a move from -u is the mirror image of one from u: folded values must not be
-    scaled together with others. So each is whitened by itself, and the others jointly.
+    scaled together with others. So each is whitened by itself, and the others jointly, among them
+    what is far from zero: it is taken by its logarithm, not folded.
     """
-    root, folded = coordinates.root, coordinates.folded
+    root, even = coordinates.root, coordinates.power == 1.0
+    folded, powers = coordinates.folded[even], coordinates.folded[~even]
     others = np.setdiff1d(np.arange(len(root)), folded)
-    precision = np.linalg.inv(root @ root.T)
+    centre, slope = coordinates.centre.copy(), np.ones(len(root))
+    slope[powers] = coordinates.power[~even] * centre[powers]
+    centre[powers] = np.log(centre[powers]) / coordinates.power[~even]
+    precision = slope[:, None] * np.linalg.inv(root @ root.T) * slope
     out = np.zeros_like(root)
     out[folded, folded] = 1.0 / np.sqrt(np.diag(precision)[folded])
     among = np.ix_(others, others)
     values, vectors = np.linalg.eigh(precision[among])
     out[among] = (vectors / np.sqrt(values)) @ vectors.T
-    return replace(coordinates, root=out)
+    return replace(
+        coordinates, folded=folded, power=coordinates.power[even], centre=centre, root=out
+    )
 
 
 def trajectory(

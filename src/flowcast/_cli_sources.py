@@ -1,0 +1,143 @@
+"""The commands about sources: what there is, what is known of one, and fetching its file."""
+
+import csv
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final
+
+import typer
+from typer.core import TyperGroup
+
+from flowcast._terminal import Column, say, show_table
+
+if TYPE_CHECKING:
+    from flowcast.sources.registry import SourceEntry
+
+__all__ = ["sources_app"]
+
+LISTED: Final = ("id", "publisher", "family", "measure", "role", "title")
+FORMATS: Final = ("table", "csv", "json")
+
+
+class SourceCommands(TyperGroup):
+    """The group of these commands; errors become exit codes in the group above it."""
+
+    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401
+        """Return ``--help`` with a default, without which typer would load pydantic to make one."""
+        option = super().get_help_option(ctx)
+        if option is not None and option.default is None:
+            option.default = False
+        return option
+
+
+sources_app = typer.Typer(
+    cls=SourceCommands,
+    name="sources",
+    help="List the sources of data, show one, fetch its file.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+Id = Annotated[
+    str, typer.Argument(metavar="ID", help="Id of the source, as listed.", show_default=False)
+]
+Own = Annotated[
+    Path | None,
+    typer.Option("--registry", metavar="F", help="A registry of your own, added to the list."),
+]
+Form = Annotated[str, typer.Option("--format", metavar="FMT", help="table, csv or json.")]
+
+
+@sources_app.command("list")
+def list_sources(
+    family: Annotated[
+        str | None,
+        typer.Option(metavar="F", help="administrative, survey, census, digital or estimate."),
+    ] = None,
+    role: Annotated[
+        str | None, typer.Option(metavar="R", help="fit, heldout or covariate.")
+    ] = None,
+    form: Form = "table",
+    registry: Own = None,
+) -> None:
+    """List the sources of the registry."""
+    from flowcast._source_roles import SOURCE_ROLES
+    from flowcast.sources.registry import COLUMNS, load_registry
+    from flowcast.vocabulary import FAMILIES
+
+    _require_word(family, FAMILIES, "--family")
+    _require_word(role, SOURCE_ROLES, "--role")
+    _require_word(form, FORMATS, "--format")
+    entries = [_plain(entry) for entry in load_registry(registry).select(family, role)]
+    if form == "json":
+        print(json.dumps(entries, indent=2, ensure_ascii=False))
+    elif form == "csv":
+        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(entries)
+    else:
+        rows = [[entry[name] for name in LISTED] for entry in entries]
+        title = f"{len(rows)} source{'' if len(rows) == 1 else 's'}"
+        show_table(title, [Column(name) for name in LISTED], rows)
+
+
+@sources_app.command("show")
+def show_source(source: Id, form: Form = "table", registry: Own = None) -> None:
+    """Show what is known of a source: definition, licence, citation, where its file lies."""
+    from flowcast.sources.cache import cache_folder, cached_path
+    from flowcast.sources.registry import load_registry
+
+    _require_word(form, FORMATS[::2], "--format")
+    entry = load_registry(registry).entry(source)
+    known = _plain(entry)
+    if form == "json":
+        print(json.dumps(known, indent=2, ensure_ascii=False))
+        return
+    path = cached_path(entry, cache_folder())
+    known["on disk"] = str(path) if path.is_file() else ""
+    width = max(len(name) for name in known)
+    for name, text in known.items():
+        if text:
+            print(f"{name:<{width}}  {text}")
+
+
+@sources_app.command("fetch")
+def fetch_file(
+    source: Id,
+    to: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder.", show_default="$FLOWCAST_DATA, or data/raw"),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Download even if it is there.")] = False,
+    registry: Own = None,
+) -> None:
+    """Download the file of a source, unless it is there, and print its path.
+
+    If it is interrupted, the same command goes on where it was, if the publisher's server can.
+    """
+    from flowcast.sources.fetch import fetch
+    from flowcast.sources.registry import load_registry
+
+    entry = load_registry(registry).entry(source)
+    got = fetch(entry, to, force=force)
+    terms = f"licence {entry.licence}" if entry.licence else "licence: see the publisher"
+    say(f"{entry.id}: {got.size:,} bytes, retrieved {got.retrieved}, sha256 {got.sha256}")
+    say(f"{terms}; cite: {entry.citation or entry.publisher}")
+    print(got.path)
+
+
+def _require_word(given: str | None, allowed: tuple[str, ...], option: str) -> None:
+    from flowcast.errors import nearest
+
+    if given is not None and given not in allowed:
+        hint = nearest(given, allowed)
+        told = f"found {given!r}; allowed: {', '.join(allowed)}"
+        raise typer.BadParameter(
+            told + (f"; did you mean {hint}?" if hint else ""), param_hint=option
+        )
+
+
+def _plain(entry: "SourceEntry") -> dict[str, Any]:
+    """Return the cells of an entry as text; empty where nothing stands."""
+    return {name: value or "" for name, value in entry.model_dump(mode="json").items()}
