@@ -117,6 +117,29 @@ GIDD_2022: Sheets = {
     ],
 }
 
+ACROSS = "Remittance-receiving country (across)      -      Remittance-sending country (down)"
+REMITTANCES_2021: Sheets = {
+    "Read me": [["Bilateral remittances"], ["Read the note"]],
+    "BRM 2021 ": [
+        ["Bilateral Remittance Matrix (US$ million)"],
+        [ACROSS, "Egypt, Arab Rep.", "Kenya", "Namibia", "World"],
+        ["Germany", 12.5, 31, 0, 43.5],
+        ["Kenya", None, 2, 0.75, 2.75],
+        ["Other North", 4, 5, 6, 15],
+        ["Viet Nam", "..", 7, None, 7],
+        ["World", 16.5, 45, 6.75, 68.25],
+        ["Note: the cells are estimates"],
+    ],
+}
+REMITTANCES_2017: Sheets = {
+    "Bilateral_Remittances_2017": [
+        ["Bilateral Remittance Estimates for 2017 (millions of US$) (April 2018 version)"],
+        ["receiving (across) / sending (down) ", "Congo, Dem. Rep.", "Turkey", "WORLD"],
+        ["Korea, Rep.", 3, 14, 17],
+        ["WORLD", 3, 14, 17],
+    ],
+}
+
 
 @dataclass(frozen=True)
 class Case:
@@ -209,6 +232,27 @@ CASES = [
     ),
     Case("world_bank", "world_bank/SP.POP.TOTL.json", ('"date"', '"year"'), OTHER_JSON),
     Case("oecd_migration", "oecd/mig.csv", ("CITIZENSHIP", "NATIONALITY"), OTHER_CSV),
+    Case(
+        "ilostat_migration",
+        "ilostat/MFL_NCIT_SEX_CCT_NB_A.csv",
+        ("ref_area", "area"),
+        ("MFL_NCIT_SEX_CCT_NB", "MFL_FPOP_SEX_CBR_NB"),
+    ),
+    Case("bilateral_remittances", REMITTANCES_2021, (ACROSS, "destination (across)")),
+    Case("governance_indicators", "mgi/mgi.csv", ("indicator_code", "question"), OTHER_CSV),
+    Case(
+        "advertising_audience",
+        "audience/audience.csv",
+        ("users_lower_bound", "users_low"),
+        OTHER_CSV,
+    ),
+    Case(
+        "search_index",
+        "search/multiTimeline.csv",
+        ("Week,", "Weekly,"),
+        OTHER_CSV,
+        {"destination": "DE"},
+    ),
 ]
 
 

@@ -1,5 +1,6 @@
 """What several tests build on: small posteriors made from known numbers, never sampled."""
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -365,7 +366,8 @@ def kernel_inputs(
 
     Five corridors with one to nine reports by up to three series, several in a period here and none
     there; two coefficients that are constant over a corridor, reporters' coefficients where there
-    are any, time-varying covariates and, if `owned`, a coefficient for every period and series.
+    are any, `n_tv` columns that vary within a corridor (of which one corridor lacks the last, and
+    two have coefficients of their own) and, if `owned`, a coefficient for every period and series.
     """
     rng = np.random.default_rng(seed)
     slots, sizes = np.array([2, 1, 3, 1, 2]), np.array([3, 1, 9, 2, 4])
@@ -377,13 +379,16 @@ def kernel_inputs(
         table[c, :k] = rng.choice(4, k, replace=False)
     slot_col = np.where(rng.random((5, 3)) < 0.8, 5 + table, -1)
     own = np.zeros(0, dtype=np.int64)
+    varying = np.tile(9 + np.arange(n_tv), (5, 1))
+    if n_tv:
+        varying[2, -1], varying[4, -1] = -1, 9 + n_tv
     if owned:
         corridor = np.repeat(np.arange(5), np.diff(start))
-        own = 9 + n_tv + table[corridor, slot] * n_period + period
+        own = 10 + n_tv + table[corridor, slot] * n_period + period
     return {
         "residual": rng.normal(size=n),
         "noise": rng.uniform(0.1, 0.5, n),
-        "coef_variance": rng.uniform(0.2, 2.0, 9 + n_tv + 4 * n_period * owned),
+        "coef_variance": rng.uniform(0.2, 2.0, 10 + n_tv + 4 * n_period * owned),
         "scale": np.array([0.4, 0.2, 0.7]),
         "group_variance": rng.uniform(0.1, 0.4, 4),
         "period": period.astype(np.int64),
@@ -397,7 +402,7 @@ def kernel_inputs(
         "series": table,
         "slot_col": slot_col,
         "n_slot": slots,
-        "tv_col": 9 + np.arange(n_tv),
+        "tv_col": varying,
         "own_col": own,
         "innovation_weight": rng.uniform(0.3, 2.0, 5),
     }
@@ -423,8 +428,8 @@ def kernel_dense(
             design[k, col] += value
         if given["slot_col"][c, given["slot"][k]] >= 0:
             design[k, given["slot_col"][c, given["slot"][k]]] += 1.0
-        for value, col in zip(given["tv"][k], given["tv_col"], strict=True):
-            design[k, col] += value
+        for value, col in zip(given["tv"][k], given["tv_col"][c], strict=True):
+            design[k, col] += value * (col >= 0)
         if len(given["own_col"]):
             design[k, given["own_col"][k]] += 1.0
     series = given["series"][corridor, given["slot"]]
@@ -452,6 +457,9 @@ def dense_design(problem: "Problem") -> NDArray[np.float64]:
             ("reporter", reports.unit[k]): 1.0,
             ("reporter_period", f"{reports.unit[k]}@{t}"): 1.0,
         }
+        for at in problem.effects.index[problem.effects.report == k]:
+            entry = (problem.effects.report == k) & (problem.effects.index == at)
+            values["effect", problem.effects.names[at]] = problem.effects.value[entry][0]
         for j, key in enumerate(zip(coefficients.group, coefficients.name, strict=True)):
             out[k, j] = values.get(key, 0.0)
     return out
@@ -462,7 +470,7 @@ def dense_covariance(
 ) -> NDArray[np.float64]:
     """Return the covariance of the reports given the coefficients, (report, report)."""
     reports = problem.reports
-    sides = {"immigration": 0, "emigration": 1}
+    sides = {side: k for k, side in enumerate(problem.sides)}
     sd = {
         **dict(zip(problem.labels["noise_class"], hyper.get("sd_noise", ()), strict=True)),
         **dict(
@@ -500,8 +508,10 @@ def coefficient_variance(
             out[j] = fixed[name] ** 2
         elif group in ("origin", "destination"):
             out[j] = hyper[f"sd_{group}"] ** 2
+        elif group == "effect":
+            out[j] = dict(zip(problem.effects.names, problem.effects.sd, strict=True))[name] ** 2
         else:
-            side = 0 if name.startswith("immigration") else 1
+            side = problem.sides.index(name.split(":")[0])
             out[j] = hyper[f"sd_{group}"][side] ** 2 / sites.unit_weight[coefficients.unit[j]]
     return out
 
@@ -512,7 +522,7 @@ def dense_offset(problem: "Problem", hyper: Mapping[str, Any]) -> NDArray[np.flo
     out = reports.duration @ hyper.get("duration_increment", np.zeros(4))
     if "share_reported" in hyper:
         share = dict(zip(problem.labels["share_class"], hyper["share_reported"], strict=True))
-        out = out + np.log([share[label] for label in reports.share])
+        out = out + np.log([share.get(label, 1.0) for label in reports.share])
     return np.asarray(out)
 
 
@@ -554,7 +564,86 @@ def varied_spec(which: str) -> ModelSpec:
             "measurement": {
                 "duration_6_to_12": {"positive_normal": [0.3, 0.2]},
                 "duration_12_to_60": {"normal": [0.8, 0.2]},
+                "sd_noise": {"precision_gamma": [3.0, 0.4]},
             },
         },
     }
     return changed(simulation_spec(), **changes[which])
+
+
+def family_rows(quantity: str = "flow") -> pd.DataFrame:
+    """Return reports of every family on five places and three years; figures stand in for others.
+
+    A register (of both sides, for flows), a census by citizenship, a survey with a standard error
+    or a sample size, a platform with a floor, and a search index that misses a year.
+    """
+    places, years = ["AT", "BE", "DE", "FR", "PL"], [2019, 2020, 2021]
+    rows = []
+    for o, d, year in itertools.product(places, places, years):
+        if o == d:
+            continue
+        cell = {"measure": quantity, "origin": o, "destination": d, "year": year, "value": 900.0}
+        here = cell | {"reporter": "destination"}
+        if (o, d) != ("DE", "PL"):
+            own = {"source": "register", "family": "administrative", "duration_months": 12}
+            rows.append(here | own)
+            if quantity == "flow" and o in ("AT", "DE"):
+                rows.append(cell | own | {"reporter": "origin", "duration_months": 3})
+        if year == 2020:
+            census = {"source": "census", "family": "census", "criterion": "citizenship"}
+            rows.append(here | census)
+        if d in ("AT", "FR"):
+            size = {"standard_error": 90.0} if d == "AT" else {"sample_size": 300}
+            rows.append(here | {"source": "lfs", "family": "survey"} | size)
+        if o != "BE" and year > 2019:
+            floor = {"censored_below": 1000, "value": 2000.0 if d == "DE" else 1000.0}
+            rows.append(here | {"source": "platform", "family": "digital"} | floor)
+            index = {"source": "search", "family": "digital", "measure": "index", "value": 40.0}
+            rows.append(cell | index | {"reporter": "other"})
+    return pd.DataFrame(rows)
+
+
+def family_spec(quantity: str = "flow", **measurement: object) -> ModelSpec:
+    """Return a model of `family_rows` with declared effects: by platform and year, and a rate."""
+    from flowcast.config import validate_model
+
+    effects = [
+        {
+            "name": "drift",
+            "sources": ["platform"],
+            "by": ["period"],
+            "prior": {"normal": [-1, 0.4]},
+        },
+        {
+            "name": "penetration",
+            "sources": ["platform"],
+            "column": "penetration",
+            "side": "origin",
+            "transform": "log",
+            "prior": {"normal": [1, 0.1]},
+        },
+    ]
+    given = {"effects": effects, "index_elasticity": 0.7} | measurement
+    raw = {"name": "families", "quantity": quantity, "measurement": given}
+    return validate_model(raw, "families")
+
+
+def family_problem(seed: int = 1, quantity: str = "flow", **measurement: object) -> "Problem":
+    """Return a problem with every family, its figures drawn from the model at moderate spreads."""
+    from flowcast.model.forward import draw_world
+    from flowcast.model.hyper import draw_hyper
+    from flowcast.model.problem import with_values
+    from flowcast.observations import observations_from_frame
+    from flowcast.preparation import Inputs, prepare
+
+    rate = xr.DataArray(
+        [0.3, 0.4, 0.5, 0.35, 0.6], dims="place", coords={"place": ["AT", "BE", "DE", "FR", "PL"]}
+    )
+    data = observations_from_frame(family_rows(quantity))
+    spec = family_spec(quantity, **measurement)
+    problem = prepare(Inputs(spec, data, rate.to_dataset(name="penetration"), {})).problem
+    rng = np.random.default_rng(seed)
+    hyper = dict(draw_hyper(problem, rng))
+    for name in ("sd_origin", "sd_destination", "sd_corridor"):
+        hyper[name] = 0.5
+    return with_values(problem, draw_world(problem, hyper, rng).value)

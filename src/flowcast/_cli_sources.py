@@ -1,4 +1,4 @@
-"""The commands about sources: what there is, what is known of one, and fetching its file."""
+"""The commands about sources: what there is, what is known of one, its file, data quality."""
 
 import csv
 import json
@@ -18,6 +18,7 @@ __all__ = ["sources_app"]
 
 LISTED: Final = ("id", "publisher", "family", "measure", "role", "title")
 FORMATS: Final = ("table", "csv", "json")
+REPORTED: Final = ("html", "csv", "json")
 
 
 class SourceCommands(TyperGroup):
@@ -34,7 +35,7 @@ class SourceCommands(TyperGroup):
 sources_app = typer.Typer(
     cls=SourceCommands,
     name="sources",
-    help="List the sources of data, show one, fetch its file.",
+    help="List the sources of data, show one, fetch its file; report on the quality of data.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -125,6 +126,55 @@ def fetch_file(
     say(f"{entry.id}: {got.size:,} bytes, retrieved {got.retrieved}, sha256 {got.sha256}")
     say(f"{terms}; cite: {entry.citation or entry.publisher}")
     print(got.path)
+
+
+@sources_app.command("report")
+def report_quality(
+    files: Annotated[
+        list[Path],
+        typer.Argument(metavar="FILE...", help="Observations.", show_default=False),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PATH", help="File, instead of a summary on stdout."),
+    ] = None,
+    form: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            metavar="FMT",
+            help="html, csv or json.",
+            show_default="by the suffix of --out, else a summary",
+        ),
+    ] = None,
+    prob: Annotated[
+        float, typer.Option(metavar="P", help="Probability of the intervals of medians.")
+    ] = 0.95,
+    vintages: Annotated[
+        bool,
+        typer.Option("--vintages", help="The files are vintages of one another, the oldest first."),
+    ] = False,
+    registry: Own = None,
+) -> None:
+    """Report on the quality of data: coverage, mirror reports, outliers, breaks, revisions."""
+    from flowcast.sources.quality import assess, choose_format, read_files, render, write
+    from flowcast.sources.registry import load_registry
+
+    _require_word(form, REPORTED, "--format")
+    if not 0.0 < prob < 1.0:
+        raise typer.BadParameter(f"found {prob:g}; allowed: between 0 and 1", param_hint="--prob")
+    if vintages and len(files) < 2:
+        raise typer.BadParameter("found one file; allowed: two or more", param_hint="--vintages")
+    shape = choose_format(out, form)
+    observations, rows = read_files(files, registry)
+    names = [str(path) for path in files] if vintages else None
+    report = assess(observations, prob=prob, vintages=names, rows=rows)
+    entries = {entry.id: entry for entry in load_registry(registry)}
+    if out is None:
+        sys.stdout.write(render(report, shape, entries))
+        return
+    write(report, out, shape, entries)
+    say(f"Written: {out}")
 
 
 def _require_word(given: str | None, allowed: tuple[str, ...], option: str) -> None:

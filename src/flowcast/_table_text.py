@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 from jinja2 import Environment
 
+from flowcast.definitions import describe_definition
 from flowcast.posterior import describe_inference
-from flowcast.vocabulary import PERSONS, UN_DURATION_MONTHS
+from flowcast.vocabulary import PERSONS
 
 __all__ = ["build_about", "build_caption", "display_frame", "to_html", "to_latex", "to_markdown"]
 
@@ -97,7 +98,7 @@ def build_about(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> 
     if _in_persons(frame):
         about["unit"] = str(attrs.get("unit", PERSONS))
     if "definition_months" in attrs:
-        about["definition"] = _describe_definition(float(attrs["definition_months"]))
+        about["definition"] = describe_definition(float(attrs["definition_months"]))
     if {"lower", "upper", "prob", "kind"} <= set(frame.columns):
         about["intervals"] = _describe_intervals(frame)
     if "model" in attrs:
@@ -107,11 +108,6 @@ def build_about(frame: pd.DataFrame, notes: Mapping[str, str] | None = None) -> 
         about["notes"] = "; ".join(attrs["notes"])
     about |= notes or {}
     return {key: text for key, text in about.items() if text}
-
-
-def _describe_definition(months: float) -> str:
-    text = f"changes of usual residence with a minimum stay of {months:g} months"
-    return text + (" (United Nations)" if months == UN_DURATION_MONTHS else "")
 
 
 def _describe_intervals(frame: pd.DataFrame) -> str:

@@ -200,9 +200,12 @@ def table(
         ),
     ] = None,
     definition: Annotated[
-        float | None,
-        typer.Option(metavar="D", help="Minimum stay in months, 0 to 12, or 60 for permanent."),
-    ] = None,
+        str,
+        typer.Option(
+            metavar="D",
+            help="Minimum stay for a move to count: no-minimum, N-months up to 12, or permanent.",
+        ),
+    ] = "12-months",
     form: Annotated[
         str | None,
         typer.Option(
@@ -215,16 +218,18 @@ def table(
     out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
 ) -> None:
     """Print or write estimates with credible intervals."""
+    from flowcast.definitions import parse_definition
     from flowcast.estimates import summarise
     from flowcast.persistence import read_run
     from flowcast.vocabulary import DEFAULT_PROBS
 
+    months = parse_definition(definition)
     frame = summarise(
         read_run(run),
         measure=measure,  # type: ignore[arg-type]  # summarise refuses others, with a hint
         probs=prob or DEFAULT_PROBS,
         by=parse_groups(by or []),
-        definition=definition,
+        definition=months,
     )
     emit_table(frame, form, out)
 

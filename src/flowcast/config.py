@@ -6,27 +6,37 @@ lowest first: defaults here, `model.yaml`, overrides given on the command line o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Any, Literal, get_args
 
 import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
     model_validator,
 )
 
+from flowcast._measurement import (
+    FrozenModel,
+    Measurement,
+    MeasurementEffect,
+    MissingRule,
+    PriorField,
+    Transform,
+    make_prior,
+    require_normal,
+)
 from flowcast._yaml import load_yaml
 from flowcast.errors import Fault, InputError, nearest
-from flowcast.priors import ELICITED, Prior
+from flowcast.priors import Prior
 from flowcast.resources import embedded_names, embedded_path
+from flowcast.vocabulary import Quantity
 
 __all__ = [
     "CovariateTerm",
     "Measurement",
+    "MeasurementEffect",
     "ModelSpec",
     "Process",
     "Sampler",
@@ -37,53 +47,10 @@ __all__ = [
     "validate_model",
 ]
 
-Transform = Literal["none", "log", "log1p"]
 Side = Literal["origin", "destination", "corridor", "ratio"]
-MissingRule = Literal["refuse", "mean", "nearest_year", "zero"]
 
 
-def _as_prior(value: object) -> object:
-    """Accept a prior by name, as ``{shape: [numbers]}``, or ready-made."""
-    if isinstance(value, str):
-        if value not in ELICITED:
-            hint = nearest(value, ELICITED)
-            raise ValueError(
-                f"unknown elicited prior '{value}'; allowed: {', '.join(sorted(ELICITED))}"
-                + (f"; did you mean {hint}?" if hint else "")
-            )
-        return ELICITED[value]
-    if isinstance(value, Mapping):
-        if len(value) != 1:
-            raise ValueError("a prior is one shape with its numbers, such as {normal: [0, 1]}")
-        (shape, numbers), *_ = value.items()
-        return Prior.make(str(shape), numbers)
-    return value
-
-
-PriorField = Annotated[Prior, BeforeValidator(_as_prior)]
-
-
-def _prior(shape: str, *numbers: float) -> Any:
-    return Field(default_factory=lambda: Prior.make(shape, list(numbers)))
-
-
-def _elicited(name: str) -> Any:
-    return Field(default_factory=lambda: ELICITED[f"elicited.{name}"])
-
-
-class _Frozen(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, arbitrary_types_allowed=True)
-
-    @model_validator(mode="after")
-    def _shares_lie_in_the_unit_interval(self) -> Self:
-        for name in type(self).model_fields:
-            is_share = name == "ar_coefficient" or name.startswith("share_")
-            if is_share and getattr(self, name).shape != "beta":
-                raise ValueError(f"{name}: found {getattr(self, name).shape}; allowed: beta")
-        return self
-
-
-class CovariateTerm(_Frozen):
+class CovariateTerm(FrozenModel):
     """One covariate of the gravity process and the prior of its coefficient."""
 
     name: str
@@ -98,23 +65,19 @@ class CovariateTerm(_Frozen):
     """What to do with a cell whose value is missing; `refuse` stops and names the cells."""
     reverse: bool = False
     """For a corridor column: take the value of the opposite direction."""
-    prior: PriorField = _prior("normal", 0.0, 1.0)
+    prior: PriorField = make_prior("normal", 0.0, 1.0)
     """Prior of the coefficient, per unit of the transformed covariate. Must be normal."""
 
     @field_validator("prior")
     @classmethod
     def _normal_only(cls, prior: Prior) -> Prior:
-        if prior.shape != "normal":
-            raise ValueError(
-                f"found {prior.shape}; allowed: normal (coefficients are integrated out exactly)"
-            )
-        return prior
+        return require_normal(prior)
 
 
-class Process(_Frozen):
+class Process(FrozenModel):
     """The gravity process of the latent log flow."""
 
-    intercept: PriorField = _prior("normal", 6.0, 3.0)
+    intercept: PriorField = make_prior("normal", 6.0, 3.0)
     """Log flow of a cell whose covariates are all at their means. Must be normal."""
     covariates: tuple[CovariateTerm, ...] = ()
     origin_effects: bool = True
@@ -122,19 +85,19 @@ class Process(_Frozen):
     corridor_effects: bool = True
     autoregressive: bool = True
     """AR(1) deviations of a corridor over periods; dropped where there is one period only."""
-    sd_origin: PriorField = _prior("half_normal", 1.0)
-    sd_destination: PriorField = _prior("half_normal", 1.0)
-    sd_corridor: PriorField = _prior("half_normal", 1.0)
-    sd_innovation: PriorField = _prior("half_normal", 0.5)
-    ar_coefficient: PriorField = _prior("beta", 4.0, 2.0)
+    sd_origin: PriorField = make_prior("half_normal", 1.0)
+    sd_destination: PriorField = make_prior("half_normal", 1.0)
+    sd_corridor: PriorField = make_prior("half_normal", 1.0)
+    sd_innovation: PriorField = make_prior("half_normal", 0.5)
+    ar_coefficient: PriorField = make_prior("beta", 4.0, 2.0)
 
     @field_validator("intercept")
     @classmethod
     def _normal_only(cls, prior: Prior) -> Prior:
-        return CovariateTerm._normal_only(prior)
+        return require_normal(prior)
 
 
-class Tails(_Frozen):
+class Tails(FrozenModel):
     """Degrees of freedom of the Student-t spreads; empty (null) means normal."""
 
     reports: float | None = Field(default=4.0, gt=2.0)
@@ -145,53 +108,7 @@ class Tails(_Frozen):
     """Reporter effects and reporter-by-period effects: some reporters are far off."""
 
 
-class Measurement(_Frozen):
-    """How administrative reports relate to the latent flow."""
-
-    counts: Literal["poisson", "delta"] = "poisson"
-    """Counting noise: Poisson sites by expectation propagation, or variance 1/(value + 1/2)."""
-    duration: bool = True
-    """Adjust for the minimum stay of each report's definition."""
-    duration_0_to_3: PriorField = _elicited("duration_0_to_3")
-    duration_3_to_6: PriorField = _elicited("duration_3_to_6")
-    duration_6_to_12: PriorField = _elicited("duration_6_to_12")
-    duration_12_to_60: PriorField = _elicited("duration_12_to_60")
-    undercount: bool = True
-    """Estimate the share of moves reported, by side and undercount class."""
-    share_immigration_low: PriorField = _elicited("immigration_low")
-    share_immigration_medium: PriorField = _elicited("immigration_medium")
-    share_immigration_high: PriorField = _elicited("immigration_high")
-    share_immigration_unknown: PriorField = _elicited("immigration_unknown")
-    share_emigration_low: PriorField = _elicited("emigration_low")
-    share_emigration_medium: PriorField = _elicited("emigration_medium")
-    share_emigration_high: PriorField = _elicited("emigration_high")
-    share_emigration_unknown: PriorField = _elicited("emigration_unknown")
-    reporter_effects: bool = True
-    """A factor of each reporter and side that the classes do not explain."""
-    reporter_period_effects: bool = True
-    """The same by period: breaks in a reporter's series. Dropped where there is one period."""
-    corridor_report_effects: bool = True
-    """A persistent factor of each corridor by side and source; dropped with one period."""
-    sd_reporter: PriorField = _prior("half_normal", 0.5)
-    sd_reporter_period: PriorField = _prior("half_normal", 0.3)
-    sd_corridor_report: PriorField = _prior("half_normal", 0.5)
-    sd_noise: PriorField = _prior("gamma", 2.0, 5.0)
-    """Noise sd of an accuracy class, one for each class and side that occurs. Zero is avoided: the
-    two sides share one corridor, and either could take all the noise (Chung et al. 2013, doi
-    10.1007/s11336-013-9328-2)."""
-    median_sd_noise_reporter: PriorField = _prior("log_normal", -1.2, 0.7)
-    """Median noise sd of reporters without an accuracy class, by side."""
-    spread_sd_noise_reporter: PriorField = _prior("half_normal", 0.7)
-    """Sd, on the log scale, of the noise sds of reporters without an accuracy class."""
-    sd_noise_total: PriorField = _prior("gamma", 2.0, 10.0)
-    """Noise sd of reports that are sums of cells, on the log scale. What a register misses or
-    counts by another definition is in its other effects, which its totals share."""
-    places_outside: Literal["refuse", "ignore"] = "refuse"
-    """Totals over places that are not all in the model (everywhere else in the world, a grouping
-    with other members): refuse them, or take the places of the model for all there are."""
-
-
-class Sampler(_Frozen):
+class Sampler(FrozenModel):
     """How the posterior is sampled, and when it is believed."""
 
     method: Literal["laplace", "nuts"] = "laplace"
@@ -217,7 +134,7 @@ class Sampler(_Frozen):
     min_ess: float = Field(default=400.0, gt=0.0)
 
 
-class Data(_Frozen):
+class Data(FrozenModel):
     """Files of the model, relative to the model file."""
 
     observations: tuple[str, ...] = ()
@@ -225,7 +142,7 @@ class Data(_Frozen):
     corridors: str | None = None
 
 
-class ModelSpec(_Frozen):
+class ModelSpec(FrozenModel):
     """A whole model: data, process, measurement, tails, sampler. No code.
 
     Examples
@@ -236,6 +153,9 @@ class ModelSpec(_Frozen):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     title: str = ""
+    quantity: Quantity = "flow"
+    """What a cell is: the moves of a period (`flow`), or the people who live in the destination and
+    came from the origin, once a year (`stock`)."""
     codes: Literal["iso", "declared"] = "iso"
     """`declared`: the codes of the places file are taken as they are."""
     data: Data = Data()

@@ -8,11 +8,11 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from flowcast._figures import draw_figures, effect_sum, saved_reports
 from flowcast.errors import Fault, InputError
 from flowcast.model.assemble import report_offset
 from flowcast.model.grid import Grid
-from flowcast.model.hyper import side_index
-from flowcast.model.reports import Reports, build_reports, usable_rows
+from flowcast.model.reports import SIDES, Reports, as_cells, build_reports, usable_rows
 from flowcast.model.totals_cells import is_single_cell
 from flowcast.model.totals_rows import Totals, build_totals
 from flowcast.observations import Observations
@@ -103,11 +103,22 @@ def _labelled(
     return array.to_numpy()[:, position], position >= 0
 
 
+def _side(draws: _Draws, side: NDArray[np.object_]) -> NDArray[np.int64]:
+    """Return the position of each side among those that spreads go by.
+
+    A side without any fitted report has the spreads of the last, for want of its own.
+    """
+    known = next((h["side"] for h in draws.hyper.values() if "side" in h.dims), None)
+    labels = list(SIDES.values()) if known is None else known.to_numpy().astype(str).tolist()
+    found = pd.Index(labels).get_indexer(pd.Index(side.astype(str)))
+    return np.where(found < 0, len(labels) - 1, found).astype(np.int64)
+
+
 def _effects(
     posterior: Posterior, draws: _Draws, reports: Reports, rng: np.random.Generator
 ) -> FloatArray:
     """Return reporter and reporter-by-period effects, (sample, report); new ones from the prior."""
-    n, side = len(draws.log_flow), side_index(reports.side)
+    n, side = len(draws.log_flow), _side(draws, reports.side)
     total = np.zeros((n, reports.n))
     nu = posterior.spec.tails.reporters
     for group, names in (
@@ -130,7 +141,7 @@ def _effects(
                 sd[:, where[:1]] * rng.standard_normal((n, 1)) / np.sqrt(weight)[:, None]
             )
         total += values
-    return total
+    return total + effect_sum(posterior, _grid(posterior), reports, draws.coefficient, rng)
 
 
 def _unit_weight(
@@ -150,7 +161,9 @@ def _offset(draws: _Draws, posterior: Posterior, reports: Reports, rng: Any) -> 
         total += report_offset({"duration_increment": increments.T}, reports.duration, None).T
     if "share_reported" in draws.hyper:
         share, known = _labelled(draws, "share_reported", "share_class", reports.share)
-        for label in sorted(set(reports.share[~known])):
+        administrative = np.isin(reports.side.astype(str), list(SIDES.values()))
+        share[:, ~administrative] = 1.0  # other families have biases instead
+        for label in sorted(set(reports.share[~known & administrative])):
             prior = getattr(posterior.spec.measurement, f"share_{label}")
             share[:, reports.share == label] = prior.draw(rng, n)[:, None]
         total += np.log(share)
@@ -168,7 +181,7 @@ def _noise_sd(draws: _Draws, posterior: Posterior, reports: Reports, rng: Any) -
         if reports.graded[where][0]:
             new = measurement.sd_noise.draw(rng, n)
         elif "median_sd_noise_reporter" in draws.hyper:
-            side = side_index(reports.side[where][:1])[0]
+            side = _side(draws, reports.side[where][:1])[0]
             median = draws.hyper["median_sd_noise_reporter"].to_numpy()[:, side]
             spread = draws.hyper["spread_sd_noise_reporter"].to_numpy()[:, side]
             new = median * np.exp(spread * rng.standard_normal(n))
@@ -193,19 +206,7 @@ class _Fitted:
 
 def _fitted(posterior: Posterior, draws: _Draws) -> _Fitted:
     """Return what fitted reports of the corridors leave over without flows and known effects."""
-    data = posterior.tree["reports"].to_dataset()
-    data = data.isel(report=np.isin(data["corridor"].to_numpy(), draws.corridors))
-    names = ["row", "corridor", "period", "value", "side", "unit", "series", "noise", "share"]
-    arrays = {
-        k: data[k].to_numpy().astype(object) if data[k].dtype.kind in "UOT" else data[k].to_numpy()
-        for k in names
-        if k in data
-    }
-    reports = Reports(
-        **({"row": np.arange(data.sizes["report"])} | arrays),
-        graded=np.array([":" not in str(x) for x in arrays["noise"]]),
-        duration=data["duration"].to_numpy(),
-    )
+    reports, data = saved_reports(posterior, draws.corridors)
     rng = np.random.default_rng(0)  # nothing new is drawn: every label was fitted
     mean = _log_flow(draws, reports)
     mean = mean + _offset(draws, posterior, reports, rng)
@@ -247,7 +248,7 @@ def _series_effects(
         precision[:, group[k]] += fitted.precision[:, k]
         shift[:, group[k]] += fitted.precision[:, k] * fitted.residual[:, k]
     first = np.unique(where, return_index=True)[1]
-    side = side_index(reports.side[first])
+    side = _side(draws, reports.side[first])
     precision += 1.0 / draws.hyper["sd_corridor_report"].to_numpy()[:, side] ** 2
     effect = shift / precision + rng.standard_normal(precision.shape) / np.sqrt(precision)
     return np.asarray(effect[:, where])
@@ -286,7 +287,8 @@ def _draw_sums(
         sd = draws.hyper["sd_noise_total"].to_numpy()
     else:
         sd = posterior.spec.measurement.sd_noise_total.draw(rng, len(persons))
-    noisy = parts * np.exp(np.asarray(sd)[:, None] * rng.standard_normal(parts.shape))
+    sd = np.sqrt(np.asarray(sd)[:, None] ** 2 + totals.sampling[totals.part_total])
+    noisy = parts * np.exp(sd * rng.standard_normal(parts.shape))
     count = totals.part_sign * rng.poisson(np.minimum(noisy, np.exp(_MAX_LOG)))
     return np.add.reduceat(count.astype(float), totals.part_start, axis=1)
 
@@ -329,12 +331,15 @@ def draw_reports(
         If a report's place or period is not in the fit, or the model has no part for it.
     """
     grid, table, name = _grid(posterior), observations.table, observations.name
-    outside = posterior.spec.measurement.places_outside
-    kept = table[usable_rows(table, grid, name, outside=outside)]
+    measurement, quantity = posterior.spec.measurement, posterior.spec.quantity
+    outside = measurement.places_outside
+    usable = usable_rows(table, grid, name, outside=outside, quantity=quantity)
+    kept = as_cells(table, quantity)[usable]
     single = kept[is_single_cell(kept, grid)]
-    reports = build_reports(single, grid)
+    read: dict[str, Any] = {"quantity": quantity, "design_effect": measurement.design_effect}
+    reports = build_reports(single, grid, **read)
     reports = replace(reports, row=single.index.to_numpy()[reports.row])
-    totals, _ = build_totals(kept, grid, name, outside=outside, details=False)
+    totals, _ = build_totals(kept, grid, name, outside=outside, details=False, **read)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 5]))
     summed = np.zeros(0, dtype=np.int64) if totals is None else totals.entries.corridor
     draws = _stack(posterior, np.unique(np.concatenate([reports.corridor, summed])))
@@ -345,7 +350,8 @@ def draw_reports(
     sd = _noise_sd(draws, posterior, reports, rng)
     sd = sd / np.sqrt(_noise_weights(posterior, fitted, reports, len(sd), rng))
     log_mean += sd * rng.standard_normal(sd.shape)
-    count = rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    error = table["standard_error"].to_numpy(float)[reports.row]
+    count = draw_figures(posterior, reports, error, log_mean, rng)
     if totals is None:
         return reports.row, count
     sums = _draw_sums(posterior, draws, fitted, totals, rng)

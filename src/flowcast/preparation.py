@@ -11,10 +11,11 @@ from flowcast._source_roles import REGISTRY_FILE
 from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, InputError
+from flowcast.model.effects import effect_columns
 from flowcast.model.grid import Grid, build_grid
 from flowcast.model.problem import Problem, build_problem
 from flowcast.model.process import build_covariates
-from flowcast.model.reports import build_reports, usable_rows
+from flowcast.model.reports import as_cells, build_reports, usable_rows
 from flowcast.model.totals_cells import is_single_cell, model_periods, single_places
 from flowcast.model.totals_rows import build_totals
 from flowcast.observations import Observations, read_observations
@@ -142,7 +143,7 @@ def _grid(inputs: Inputs) -> Grid:
         places = _covariate_places(covariates)
     else:
         places = single_places(observations.places)
-    table = observations.table
+    table = as_cells(observations.table, inputs.spec.quantity)
     of_model = table[model_periods(table, places)]
     return build_grid(of_model, places, codes=observations.codes, name=observations.name)
 
@@ -155,17 +156,20 @@ def prepare(inputs: Inputs) -> Prepared:
     InputError
         If there are rows the model has no part for, or covariates are missing and may not be.
     """
-    table = inputs.observations.table
-    grid = _grid(inputs)
-    name, outside = inputs.observations.name, inputs.spec.measurement.places_outside
-    kept = table[usable_rows(table, grid, name, outside=outside)]
+    table, grid, spec = inputs.observations.table, _grid(inputs), inputs.spec
+    name, outside = inputs.observations.name, spec.measurement.places_outside
+    read: dict[str, Any] = {"quantity": spec.quantity}
+    usable = usable_rows(table, grid, name, outside=outside, **read)
+    kept = as_cells(table, spec.quantity)[usable]
+    read["design_effect"] = spec.measurement.design_effect
     single = kept[is_single_cell(kept, grid)]
     if single.empty:  # sums alone do not say what they are made of
         raise InputError([Fault(name, "no flow between two places in one period", "one at least")])
-    reports = build_reports(single, grid)
+    reports = build_reports(single, grid, **read)
     reports = replace(reports, row=single.index.to_numpy()[reports.row])
-    totals, about_totals = build_totals(kept, grid, name, outside=outside)
-    covariates = build_covariates(inputs.spec, inputs.covariates, grid)
+    totals, about_totals = build_totals(kept, grid, name, outside=outside, **read)
+    covariates = build_covariates(spec, inputs.covariates, grid)
+    columns = effect_columns(spec, inputs.covariates, grid)
     notes = []
     mirrors = int(table["mirror_of"].notna().sum())
     if mirrors:
@@ -174,8 +178,16 @@ def prepare(inputs: Inputs) -> Prepared:
         notes.append(f"{len(table) - len(kept) - mirrors} superseded vintages left out")
     notes += about_totals
     unknown = int(kept["duration_months"].isna().sum())
-    if unknown and inputs.spec.measurement.duration:
+    if unknown and spec.quantity == "flow" and spec.measurement.duration:
         notes.append(f"{unknown} reports without a duration criterion were taken as 12 months")
     notes += [f"{n} cells of {name} imputed as declared" for name, n in covariates.imputed.items()]
-    problem = build_problem(inputs.spec, grid, reports, covariates, totals)
+    problem = build_problem(spec, grid, reports, covariates, totals, columns)
+    notes += _idle_effects(problem)
     return Prepared(problem, tuple(notes))
+
+
+def _idle_effects(problem: Problem) -> list[str]:
+    """Tell which declared effects no report carries: a misspelt source, or one held out."""
+    used = {n.split("[")[0] for n in (*problem.effects.names, *problem.total_effects.names)}
+    declared = [effect.name for effect in problem.spec.measurement.effects]
+    return [f"no report carries the effect {name}" for name in declared if name not in used]

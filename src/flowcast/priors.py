@@ -25,8 +25,10 @@ PRIOR_SHAPES: Final[dict[str, tuple[str, ...]]] = {
     "gamma": ("shape", "rate"),
     "exponential": ("rate",),
     "positive_normal": ("mean", "sd"),
+    "precision_gamma": ("shape", "rate"),
 }
-"""Shapes and what their numbers mean. `positive_normal` is a normal cut off at zero."""
+"""Shapes and what their numbers mean. `positive_normal` is a normal cut off at zero;
+`precision_gamma` is the prior of an sd whose inverse square has a Gamma distribution."""
 
 _MAY_BE_NEGATIVE = {"mean", "log_median"}
 
@@ -101,8 +103,11 @@ class Prior:
             "gamma": lambda: stats.gamma(a, scale=1.0 / b),
             "exponential": lambda: stats.expon(scale=1.0 / a),
             "positive_normal": lambda: stats.truncnorm(-a / b, np.inf, loc=a, scale=b),
+            "precision_gamma": lambda: stats.gamma(a, scale=1.0 / b),
         }
         drawn = np.asarray(makers[self.shape]().rvs(size=size, random_state=rng))
+        if self.shape == "precision_gamma":
+            return np.asarray(drawn**-0.5)
         return np.abs(drawn) if self.shape == "half_t" else drawn
 
     def __repr__(self) -> str:

@@ -23,6 +23,7 @@ from flowcast._table_text import (
 )
 from flowcast._tabular import read_raw
 from flowcast.errors import Faults, UsageError, nearest
+from flowcast.vocabulary import DEFINITION_COLUMN
 
 __all__ = [
     "TABLE_FORMATS",
@@ -46,7 +47,16 @@ SUFFIXES: Final[dict[str, TableFormat]] = {
 }
 READABLE: Final = (".csv", ".csv.gz", ".parquet", ".xlsx", ".json")
 TEXT_COLUMNS: Final = frozenset(
-    {"origin", "destination", "period_start", "period_end", "measure", "kind", "evidence"}
+    {
+        "origin",
+        "destination",
+        "period_start",
+        "period_end",
+        "measure",
+        "kind",
+        "evidence",
+        DEFINITION_COLUMN,
+    }
 )
 """Text even where every cell is missing, or where every code could be read as a number."""
 EXCEL_ROWS: Final = 1_048_576

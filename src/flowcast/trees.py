@@ -11,6 +11,7 @@ from flowcast.model.assemble import Sites
 from flowcast.model.grid import Grid
 from flowcast.model.hyper import vector_priors
 from flowcast.model.problem import Problem
+from flowcast.vocabulary import EFFECT_COLUMN, NO_EVIDENCE
 
 __all__ = ["FLOW_ATTRS", "build_evidence", "build_tree", "hyper_dataset", "latent_coords"]
 
@@ -38,18 +39,32 @@ def hyper_dataset(problem: Problem, values: Mapping[str, NDArray[Any]]) -> xr.Da
 
 def build_evidence(problem: Problem) -> NDArray[np.str_]:
     """Return what each cell rests on, (corridor, period)."""
-    grid, reports = problem.grid, problem.reports
-    sides = np.zeros((2, grid.n_corridor, grid.n_period), dtype=bool)
-    side = (reports.side == "emigration").astype(int)
-    sides[side, reports.corridor, reports.period] = True
-    n_side = sides.sum(axis=0)
-    out = np.array(["none", "one_report", "both_reports"])[n_side]
-    if problem.totals is None:
-        return np.asarray(out)
-    summed = np.zeros(out.shape, dtype=bool)
-    summed[problem.totals.cells] = True
-    beside = np.array(["total", "one_report+total", "both_reports+total"])
-    return np.asarray(np.where(summed, beside[n_side], out))
+    grid = problem.grid
+    shape = (grid.n_corridor, grid.n_period)
+    n_side = np.zeros(shape, dtype=np.int64)
+    for sides in (("immigration",), ("emigration",)):
+        n_side += _seen(problem, sides, shape)
+    out = np.array(["", "one_report", "both_reports"], dtype=object)[n_side]
+    for word in ("register", "census", "survey", "digital", "index"):
+        out = _beside(out, _seen(problem, (word,), shape), word)
+    if problem.totals is not None:
+        summed = np.zeros(shape, dtype=bool)
+        summed[problem.totals.cells] = True
+        out = _beside(out, summed, "total")
+    return np.where(out == "", NO_EVIDENCE, out).astype(str)
+
+
+def _seen(problem: Problem, sides: tuple[str, ...], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the cells with a report of one of these sides, (corridor, period)."""
+    inside = np.isin(problem.reports.side, sides)
+    out = np.zeros(shape, dtype=bool)
+    out[problem.reports.corridor[inside], problem.reports.period[inside]] = True
+    return out
+
+
+def _beside(words: NDArray[Any], where: NDArray[np.bool_], word: str) -> NDArray[Any]:
+    """Add a word to the evidence of some cells."""
+    return np.where(where, np.where(words == "", word, words + f"+{word}"), words)
 
 
 def latent_coords(grid: Grid, hyper_draw: NDArray[np.integer]) -> dict[str, Any]:
@@ -101,6 +116,13 @@ def _reports(problem: Problem, sites: Sites) -> xr.Dataset:
         "series": reports.series.astype(str),
         "noise": reports.noise.astype(str),
         "share": reports.share.astype(str),
+        "source": reports.source.astype(str),
+        "family": reports.family.astype(str),
+        "criterion": reports.criterion.astype(str),
+        "span": reports.span,
+        "reading": reports.reading,
+        "sampling": reports.sampling,
+        "floor": reports.floor,
         "site_mean": sites.mean,
         "site_variance": sites.variance,
         "noise_weight": sites.noise_weight,
@@ -152,7 +174,11 @@ def build_tree(
         "coefficients": _terms(problem, coefficient, sites),
         "reports": _reports(problem, sites),
         "cells": xr.Dataset(
-            {"evidence": (("corridor", "period"), build_evidence(problem))},
+            {"evidence": (("corridor", "period"), build_evidence(problem))}
+            | {
+                f"{EFFECT_COLUMN}{name}": (("corridor", "period"), values)
+                for name, values in problem.effect_column.items()
+            },
             _cell_coords(problem.grid),
         ),
     }

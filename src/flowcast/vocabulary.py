@@ -21,6 +21,7 @@ Reporter = Literal["origin", "destination", "other"]
 GradeClass = Literal["low", "medium", "high"]
 Criterion = Literal["residence", "citizenship", "birth"]
 Role = Literal["fit", "held_out"]
+Quantity = Literal["flow", "stock"]
 EstimateMeasure = Literal["flow", "immigration", "emigration", "net"]
 IntervalKind = Literal["equal_tailed"]
 
@@ -106,6 +107,8 @@ ESTIMATE_COLUMNS: Final[tuple[str, ...]] = (
     "kind",
     "evidence",
 )
+DEFINITION_COLUMN: Final = "definition"
+"""Follows the others where flows are counted by another minimum stay than 12 months."""
 PREDICTION_QUANTILES: Final[tuple[float, ...]] = (
     0.025,
     0.05,
@@ -131,11 +134,17 @@ INTERVAL_KIND: Final[IntervalKind] = "equal_tailed"
 EVIDENCE: Final[tuple[str, ...]] = (
     "both_reports",
     "one_report",
+    "register",
+    "census",
     "survey",
     "digital",
+    "index",
     "stock",
     "total",
 )
 NO_EVIDENCE: Final = "none"
+
+EFFECT_COLUMN: Final = "effect_column_"
+"""What covariates of declared effects are called in a posterior, before the effect's name."""
 
 PERSONS: Final = "persons per period"

@@ -85,7 +85,8 @@ def test_conditioned_draws_have_the_moments_of_weighted_ones(seed: int) -> None:
     sites = update_sites(problem, hyper, initial_sites(problem))
     state = condition_state(problem, hyper, sites)
     assert problem.totals is not None
-    measure = Measure(problem.totals, hyper["sd_noise_total"] ** 2, poisson=True)
+    variance = np.full(problem.totals.n, hyper["sd_noise_total"] ** 2)
+    measure = Measure(problem.totals, variance, poisson=True)
     rng = np.random.default_rng(seed)
     mean, sd, n_effective = brute_force(state, measure, rng)
     assert n_effective > 1000

@@ -1,7 +1,7 @@
 """The posterior density of the hyper-parameters: gradient, PyMC twin, mode, curvature."""
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from support import (
     dense_covariance,
     dense_design,
     dense_offset,
+    family_problem,
     varied_spec,
 )
 
@@ -51,9 +52,13 @@ CASES: dict[str, tuple[str, int, bool]] = {
     "bare": ("bare", 2, True),
     "shapes": ("shapes", 3, True),
 }
+FAMILIES = ("flow", "stock")
+"""Cases with every family of sources, declared effects and figures below a floor."""
 
 
 def case(name: str) -> Problem:
+    if name in FAMILIES:
+        return family_problem(seed=2, quantity=name)
     which, n_period, graded = CASES[name]
     return simulate_world(
         4, n_period, seed=11, spec=varied_spec(which), graded=graded, missing=0.2
@@ -80,6 +85,19 @@ def dense_log_likelihood(problem: Problem, hyper: Mapping[str, Any], sites: Site
     return float(stats.multivariate_normal(mean, total).logpdf(sites.mean))
 
 
+@dataclass(frozen=True)
+class InverseRootGamma:
+    """An sd whose inverse square has a Gamma distribution."""
+
+    shape: float
+    rate: float
+
+    def logpdf(self, value: float) -> float:
+        """Return the log density, from that of the inverse square."""
+        precision = stats.gamma(self.shape, scale=1 / self.rate)
+        return float(precision.logpdf(value**-2.0) + np.log(2.0) - 3.0 * np.log(value))
+
+
 def log_density(prior: Prior, value: float) -> float:
     """Return the log density of the unconstrained parameter by SciPy, Jacobian included."""
     a, b = prior.numbers[0], prior.numbers[-1]
@@ -93,6 +111,7 @@ def log_density(prior: Prior, value: float) -> float:
         "gamma": lambda: stats.gamma(a, scale=1 / b),
         "exponential": lambda: stats.expon(scale=1 / a),
         "positive_normal": lambda: stats.norm(a, b),
+        "precision_gamma": lambda: InverseRootGamma(a, b),
     }[prior.shape]()
     on_logit = np.log(value * (1 - value)) if prior.shape == "beta" else 0.0
     return float(dist.logpdf(value) + on_log + on_logit)
@@ -105,7 +124,7 @@ def log_prior(problem: Problem, hyper: Mapping[str, Any]) -> float:
     for label, sd in zip(
         problem.labels["noise_reporter"], hyper.get("sd_noise_reporter", ()), strict=True
     ):
-        side = 0 if label.startswith("immigration") else 1
+        side = problem.sides.index(label.split(":")[0])
         median, spread = (hyper[f"{k}_sd_noise_reporter"][side] for k in ("median", "spread"))
         total += float(stats.norm(np.log(median), spread).logpdf(np.log(sd)))
     return total
@@ -123,7 +142,7 @@ def test_the_cases_use_every_shape_of_prior() -> None:
     assert {p.shape for p in priors} == set(PRIOR_SHAPES)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FAMILIES])
 def test_value_is_prior_times_dense_likelihood_up_to_a_constant(name: str) -> None:
     problem = case(name)
     density = build_density(problem, uneven_sites(problem))
@@ -135,7 +154,7 @@ def test_value_is_prior_times_dense_likelihood_up_to_a_constant(name: str) -> No
     np.testing.assert_allclose(gaps, gaps[0], atol=1e-7)
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *FAMILIES])
 def test_gradient_is_the_slope_of_the_value(name: str) -> None:
     problem = case(name)
     density = build_density(problem, uneven_sites(problem))
@@ -165,7 +184,9 @@ def pymc_point(
     return {name: np.asarray(x[at]) for name, at in where.items()}, where
 
 
-@pytest.mark.parametrize("name", ["plain", "ungraded", "no_path", "one_period", "bare", "shapes"])
+@pytest.mark.parametrize(
+    "name", ["plain", "ungraded", "no_path", "one_period", "bare", "shapes", "flow"]
+)
 def test_pymc_model_has_the_same_density(name: str) -> None:
     problem = case(name)
     sites = uneven_sites(problem)
@@ -232,7 +253,7 @@ def test_hyper_parameters_keep_their_names_and_bounds() -> None:
 @pytest.mark.parametrize("shape", PRIOR_SHAPES)
 def test_every_shape_starts_where_its_density_is_finite(shape: str) -> None:
     numbers = {2: [-0.4, 0.3], 1: [0.7]}[len(PRIOR_SHAPES[shape])]
-    if shape in ("half_t", "beta", "gamma"):
+    if shape in ("half_t", "beta", "gamma", "precision_gamma"):
         numbers = [3.0, 2.0]
     spec = changed(varied_spec("plain"), process={"sd_origin": {shape: numbers}})
     problem = simulate_world(3, 1, seed=1, spec=spec).problem

@@ -155,7 +155,7 @@ def test_a_model_without_durations_says_so_when_asked_for_another_definition() -
     assert flow_estimates(posterior).definition == 12.0
     with pytest.raises(UsageError, match="'tiny' was fitted without durations"):
         flow_estimates(posterior, definition=6)
-    with pytest.raises(UsageError, match="found 60 months; allowed: 12"):
+    with pytest.raises(UsageError, match="found permanent; allowed: 12-months"):
         summarise(posterior, definition=60)
 
 
@@ -171,7 +171,7 @@ def test_a_shorter_minimum_stay_counts_more_moves() -> None:
 def test_estimates_are_not_silently_given_in_another_definition() -> None:
     estimates = flow_estimates(tiny_posterior(3, 1))
     assert len(summarise(estimates, definition=12, probs=[0.5])) == 6
-    with pytest.raises(UsageError, match=r"flow_estimates\(posterior, definition=3\)"):
+    with pytest.raises(UsageError, match=r"flows\.under\('3-months'\), before"):
         summarise(estimates, definition=3)
 
 

@@ -146,9 +146,9 @@ def test_a_coefficient_of_ones_own_that_is_zero_changes_nothing() -> None:
     """The two kernels meet where the coefficients that tell them apart have no variance left."""
     given = kernel_inputs(4, owned=True)
     tiny = given["coef_variance"].copy()
-    tiny[11:] = 1e-12
+    tiny[12:] = 1e-12
     owned = run(given | {"coef_variance": tiny})
-    plain = run(given | {"coef_variance": tiny[:11], "own_col": np.zeros(0, dtype=np.int64)})
+    plain = run(given | {"coef_variance": tiny[:12], "own_col": np.zeros(0, dtype=np.int64)})
     assert owned[0] == pytest.approx(plain[0], rel=1e-6)
     np.testing.assert_allclose(owned[1], plain[1], rtol=1e-5, atol=1e-7)
 

@@ -176,5 +176,5 @@ def test_places_and_periods_outside_the_fit_are_refused(
         "period from 2030-01-01",
     ]
     assert caught.value.faults[0].allowed == "2010-01-01 to 2013-01-01"
-    with pytest.raises(InputError, match="'survey'"):
-        predict(posterior, observed(world, rows(world, family="survey")))
+    with pytest.raises(InputError, match="'estimate'"):
+        predict(posterior, observed(world, rows(world, family="estimate")))

@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
         [0.1, 0.2],
         lambda x: (stats.norm(0.1, 0.2).cdf(x) - stats.norm.cdf(-0.5)) / stats.norm.cdf(0.5),
     ),
+    "precision_gamma": ([3.0, 2.0], lambda x: stats.gamma(3, scale=0.5).sf(x**-2.0)),
 }
 
 

@@ -62,20 +62,20 @@ def test_a_shorter_minimum_stay_counts_more() -> None:
 
 def test_rows_the_model_has_no_part_for_are_refused_all_at_once() -> None:
     told = faults(
-        {"family": "survey"},
-        {"measure": "index", "year": 2021},
-        {"criterion": "birth", "year": 2022},
+        {"family": "estimate"},
+        {"measure": "stock", "year": 2021},
         {"age": "20-24", "sex": "F", "year": 2023},
         {"origin": "PL", "year": 2020},
         {"reporter": "other", "year": 2025},
         {"year": 2026},
     )
     by_column = {f.column: f for f in told}
-    expected = ["age", "criterion", "family", "measure", "origin", "reporter", "sex"]
+    expected = ["age", "family", "measure", "origin", "reporter", "sex"]
     assert sorted(by_column) == expected
-    assert "1 rows with 'survey'" in by_column["family"].found
-    assert by_column["measure"].allowed == "flow, immigration, emigration, net"
-    assert by_column["age"].allowed == "totals"
+    assert "1 rows with 'estimate'" in by_column["family"].found
+    assert by_column["measure"].allowed == "flow, immigration, emigration, net, index"
+    assert by_column["age"].found == "several groups by age: all, 20-24"
+    assert by_column["age"].allowed == "one in a model"
     assert by_column["origin"].found == "PL in 1 rows"
     assert {f.where for f in told} == {"reports.csv"}
 

@@ -13,6 +13,7 @@ from flowcast.errors import UsageError
 from flowcast.model import sweeps
 from flowcast.model.coordinates import Coordinates
 from flowcast.model.density import build_density
+from flowcast.model.figures import count_mode
 from flowcast.model.latent import draw_latent
 from flowcast.model.problem import Problem
 from flowcast.model.sites import initial_sites, update_sites
@@ -128,7 +129,7 @@ def test_the_proposal_of_a_report_is_centred_on_the_mode() -> None:
     value = np.array([0.0, 0.0, 3.0, 250.0, 3e7, 0.0])
     mean = np.array([-3.0, 4.0, 0.5, 9.0, 2.0, 800.0])
     noise = np.array([0.2, 9.0, 1e-6, 2.0, 30.0, 1.0])
-    mode, scale = sweeps._report_mode(value, mean, noise)
+    mode, scale = count_mode(value, mean, noise)
     slope = value - np.exp(mode) - (mode - mean) / noise
     # In units of the posterior sd; a proposal may be off by a little.
     np.testing.assert_allclose(slope * scale, 0.0, atol=1e-3)

@@ -302,7 +302,9 @@ def fitted_sites(problem: Problem, hyper: Mapping[str, Any]) -> Sites:
 
 
 def measure_of(problem: Problem, hyper: Mapping[str, Any]) -> Measure:
-    return Measure(totals_of(problem), float(hyper["sd_noise_total"]) ** 2, poisson=True)
+    totals = totals_of(problem)
+    variance = np.full(totals.n, float(hyper["sd_noise_total"]) ** 2)
+    return Measure(totals, variance, poisson=True)
 
 
 def test_a_simulated_total_is_its_details_and_the_rest(world: SimulatedWorld) -> None:

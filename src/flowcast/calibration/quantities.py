@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from flowcast.model.assemble import Sites, assemble, evaluate, report_offset, report_sd, series_sd
 from flowcast.model.hyper import vector_priors
 from flowcast.model.latent import design_product
-from flowcast.model.problem import SIDES, Problem
+from flowcast.model.problem import Problem
+from flowcast.model.reports import SIDES
 from flowcast.trees import build_evidence
 
 __all__ = ["Probe", "State", "choose_probe", "measure"]
@@ -86,7 +87,7 @@ def _hyper_labels(
     }
     reporters = problem.labels["noise_reporter"]
     chosen = []
-    for side in SIDES:
+    for side in SIDES.values():
         own = [k for k, r in enumerate(reporters) if r.split(":")[0] == side]
         if own:
             chosen.append((f"sd_noise_reporter[{side}]", int(rng.choice(own))))

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flowcast.compare.definition import require_one_definition
 from flowcast.errors import Fault, InputError, UsageError
 
 __all__ = ["INPUT_COLUMNS", "Comparison", "compare_tables"]
@@ -39,6 +40,8 @@ class Comparison:
         Probability and kind of the intervals; None where a table has none.
     names
         What a and b are called.
+    definitions
+        Of a and b, such as ``12-months``; None where a table does not say.
     """
 
     summary: pd.DataFrame
@@ -48,6 +51,7 @@ class Comparison:
     prob: float | None
     kind: str | None
     names: tuple[str, str] = ("a", "b")
+    definitions: tuple[str | None, str | None] = (None, None)
 
     def largest(self, n: int = 20, by: str = "log_ratio") -> pd.DataFrame:
         """Return the `n` cells that changed most, by size of `log_ratio` or `difference`.
@@ -92,6 +96,8 @@ def compare_tables(
     a, b
         With at least `origin`, `destination`, `period_start`, `period_end` and `median`. Without
         `measure` they are flows; without `sd`, `lower` or `upper` what needs them is missing.
+        `definition` says by which minimum stay moves count; an estimate table without it is of 12
+        months.
     prob
         Whose intervals to take where a table has several; by default the largest in both.
     names
@@ -104,7 +110,8 @@ def compare_tables(
     InputError
         If columns are missing, or a cell occurs twice; of both tables at once.
     UsageError
-        If both say what their intervals are, but have no probability and kind in common.
+        If both say what their intervals are, but have no probability and kind in common; if they
+        count moves by different definitions, as far as they say.
 
     Examples
     --------
@@ -115,6 +122,7 @@ def compare_tables(
     [[100.0, 150.0, 50.0]]
     """
     _require_columns(a, b, names)
+    definitions = require_one_definition(a, b, names)
     chosen, kind = _common_interval(a, b, prob)
     left, right = (_one_row_a_cell(frame, chosen) for frame in (a, b))
     _require_unique(left, right, names)
@@ -128,6 +136,7 @@ def compare_tables(
         prob=chosen,
         kind=kind,
         names=names,
+        definitions=definitions,
     )
 
 

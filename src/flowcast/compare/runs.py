@@ -27,7 +27,7 @@ def compare_runs(
     measure: EstimateMeasure = "flow",
     by: Grouping | None = None,
     prob: float = DEFAULT_PROB,
-    definition: float = UN_DURATION_MONTHS,
+    definition: float | str = UN_DURATION_MONTHS,
 ) -> Comparison:
     """Compare the estimates of two runs, and what went into them.
 

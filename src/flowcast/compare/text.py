@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 
 from flowcast.compare.cells import Comparison
+from flowcast.definitions import name_definition
+from flowcast.vocabulary import UN_DURATION_MONTHS
 
 __all__ = ["render"]
 
@@ -24,13 +26,24 @@ def render(comparison: Comparison, top: int = 20) -> str:
         How many cells to list.
     """
     name_a, name_b = comparison.names
-    lines = [f"{name_a} -> {name_b}", "", *_describe_cells(comparison), "", "Why"]
+    lines = [f"{name_a} -> {name_b}", "", *_describe_definition(comparison)]
+    lines += [*_describe_cells(comparison), "", "Why"]
     lines += _describe_inputs(comparison.inputs)
     if len(comparison.summary) and top > 0:
         shown = comparison.largest(top)
         lines += ["", f"Largest changes of the median ({len(shown)} cells)"]
         lines.append(_format_cells(shown))
     return "\n".join(lines) + "\n"
+
+
+def _describe_definition(comparison: Comparison) -> list[str]:
+    """Return a line on the definition, where one is known that is not the usual one."""
+    known = {name for name in comparison.definitions if name is not None}
+    if not known or known == {name_definition(UN_DURATION_MONTHS)}:
+        return []
+    pairs = zip(comparison.names, comparison.definitions, strict=True)
+    silent = "".join(f"; {name} does not say" for name, found in pairs if found is None)
+    return [f"definition: {', '.join(known)}{silent}"]
 
 
 def _describe_cells(comparison: Comparison) -> list[str]:

@@ -5,7 +5,8 @@ so that a table of all cells needs little more memory than the stored draws.
 """
 
 from flowcast.estimates.aggregation import aggregate, aggregate_all, to_dataset
-from flowcast.estimates.flows import FlowEstimates, duration_log_factor, flow_estimates
+from flowcast.estimates.conversion import duration_log_factor
+from flowcast.estimates.flows import FlowEstimates, flow_estimates
 from flowcast.estimates.operators import Grouping
 from flowcast.estimates.summary import estimate_tables, summarise
 

@@ -10,7 +10,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast.errors import UsageError, nearest
-from flowcast.estimates.flows import SAMPLE_DIMS, FlowEstimates
+from flowcast.estimates.conversion import SAMPLE_DIMS
+from flowcast.estimates.flows import FlowEstimates
 from flowcast.estimates.operators import (
     Grouping,
     Groups,

@@ -1,31 +1,32 @@
 """Flows under a definition: the draws, in persons per period, made when they are asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
-from itertools import pairwise
-from typing import Final
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast._sheet import TableCodes
+from flowcast.definitions import describe_definition, name_definition, parse_definition
 from flowcast.errors import UsageError
+from flowcast.estimates.conversion import (
+    SAMPLE_DIMS,
+    convert,
+    describe_conversion,
+    latent_increments,
+)
 from flowcast.places import code_kind
 from flowcast.posterior import Posterior, describe_inference
 from flowcast.vocabulary import (
-    DURATION_KNOTS,
     NO_EVIDENCE,
-    PERMANENT_MONTHS,
     PERSONS,
     UN_DURATION_MONTHS,
     EstimateMeasure,
 )
 
-__all__ = ["SAMPLE_DIMS", "FlowEstimates", "duration_log_factor", "flow_estimates"]
-
-SAMPLE_DIMS: Final = ("chain", "draw")
+__all__ = ["FlowEstimates", "flow_estimates"]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -63,6 +64,7 @@ class FlowEstimates:
     name: str
     notes: tuple[str, ...] = ()
     _log_factor: xr.DataArray | None = None
+    _increments: xr.DataArray | None = None
     method: str | None = None
     exact: bool | None = None
 
@@ -70,6 +72,11 @@ class FlowEstimates:
     def cell_dim(self) -> str:
         """`corridor` for flows, `place` otherwise."""
         return "corridor" if self.measure == "flow" else "place"
+
+    @property
+    def attrs(self) -> dict[str, str | float]:
+        """What `draws` carry: `units` and `definition_months`, the minimum stay."""
+        return {"units": PERSONS, "definition_months": self.definition}
 
     @property
     def draws(self) -> xr.DataArray:
@@ -93,8 +100,55 @@ class FlowEstimates:
         if self._log_factor is not None:
             factor = self._log_factor.isel(indexers, missing_dims="ignore")
             part = xr.ufuncs.exp(part + factor)
-        units = {"units": PERSONS, "definition_months": self.definition}
-        return part.rename(self.measure).assign_attrs(units)
+        return part.rename(self.measure).assign_attrs(self.attrs)
+
+    def under(self, definition: float | str) -> "FlowEstimates":
+        """Return the same flows as they would be counted under another minimum stay.
+
+        Every draw is multiplied by the factor of its own hyper-parameters, so that intervals hold
+        the uncertainty of the conversion. A note says how large the factor is.
+
+        Parameters
+        ----------
+        definition
+            ``no-minimum``, ``permanent`` or ``N-months`` with N from 0 to 12; or months as a
+            number, 60 for permanent.
+
+        Returns
+        -------
+        FlowEstimates
+            On corridors, persons per period; `definition` and `attrs` say which minimum stay.
+
+        Raises
+        ------
+        UsageError
+            If the definition is unknown, the model has no durations to convert by, or the draws are
+            sums already: flows are converted first and added up afterwards.
+
+        Examples
+        --------
+        >>> flows = xr.DataArray([[[[0.0]]]], dims=("chain", "draw", "corridor", "period"))
+        >>> steps = xr.DataArray(
+        ...     [[[0.2, 0.1, 0.3, 0.8]]],
+        ...     dims=("chain", "draw", "step"),
+        ...     coords={"step": ["0_to_3", "3_to_6", "6_to_12", "12_to_60"]},
+        ... )
+        >>> one = FlowEstimates(flows, "flow", flows[0, 0], 12.0, "declared", "mine",
+        ...                     _log_factor=xr.DataArray(0.0), _increments=steps)
+        >>> round(float(one.under("3-months").draws.squeeze()), 3), one.under("permanent").attrs
+        (1.492, {'units': 'persons per period', 'definition_months': 60.0})
+        """
+        months = parse_definition(definition)
+        if self._log_factor is None:
+            raise UsageError(
+                f"(definition) | found sums of flows; allowed: flows, taken as "
+                f"{name_definition(months)} first and added up afterwards"
+            )
+        factor = convert(self._increments, months, self.name)
+        before = describe_conversion(self._log_factor, self.definition)
+        kept = (note for note in self.notes if note not in before)
+        notes = (*describe_conversion(factor, months), *kept)
+        return replace(self, definition=months, notes=notes, _log_factor=factor)
 
     def blocks(self, numbers: int) -> Iterator[slice]:
         """Cut the cells into blocks whose draws of all periods are about so many numbers.
@@ -159,7 +213,7 @@ class FlowEstimates:
         return (
             f"<flowcast.FlowEstimates {self.measure} of {self.name}: {sizes[self.cell_dim]} "
             f"{self.cell_dim}s x {sizes['period']} periods ({first} to {last}), {self.n_draws} "
-            f"draws, {PERSONS}, {self.definition:g}-month definition>"
+            f"draws, {PERSONS}, definition {name_definition(self.definition)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -168,7 +222,7 @@ class FlowEstimates:
         facts = {
             "Model": self.name,
             "Measure": f"{self.measure}, {PERSONS}",
-            "Definition": f"minimum stay of {self.definition:g} months",
+            "Definition": describe_definition(self.definition),
             self.cell_dim.capitalize() + "s": f"{self.sizes[self.cell_dim]:,}",
             "Periods": f"{self.sizes['period']:,} ({first} to {last})",
             "Draws": f"{self.n_draws:,}",
@@ -184,67 +238,8 @@ class FlowEstimates:
         return f"<table>{''.join(rows)}</table>"
 
 
-def duration_log_factor(increments: xr.DataArray, months: float) -> xr.DataArray:
-    """Return the log of how many times more moves count if the minimum stay is `months`.
-
-    A shorter minimum stay counts more moves. The log factor is 0 at 12 months, adds up the
-    increments from there at the other knots, and is linear in months between them.
-
-    Parameters
-    ----------
-    increments
-        Positive log ratios between neighbouring minimum stays, with a dim `step` labelled
-        ``0_to_3``, ``3_to_6``, ``6_to_12``, ``12_to_60``.
-    months
-        Minimum stay: 0 to 12, or 60 for "permanent".
-
-    Returns
-    -------
-    xarray.DataArray
-        As `increments`, without `step`.
-
-    Raises
-    ------
-    UsageError
-        For other numbers of months.
-
-    Examples
-    --------
-    >>> labels = ["0_to_3", "3_to_6", "6_to_12", "12_to_60"]
-    >>> steps = xr.DataArray([0.2, 0.1, 0.3, 0.8], dims="step", coords={"step": labels})
-    >>> [round(float(duration_log_factor(steps, m)), 3) for m in (0, 3, 4.5, 12, 60)]
-    [0.6, 0.4, 0.35, 0.0, -0.8]
-    """
-    _check_definition(months)
-    weights = xr.DataArray(
-        [_step_weight(lower, upper, months) for lower, upper in _steps()],
-        dims="step",
-        coords={"step": [f"{lower:g}_to_{upper:g}" for lower, upper in _steps()]},
-    )
-    return (increments * weights).sum("step")
-
-
-def _steps() -> list[tuple[float, float]]:
-    return list(pairwise(DURATION_KNOTS))
-
-
-def _step_weight(lower: float, upper: float, months: float) -> float:
-    """Return how much of a step lies between `months` and 12; negative beyond 12."""
-    if lower >= UN_DURATION_MONTHS:
-        return -1.0 if months >= upper else 0.0
-    return float(np.clip((upper - months) / (upper - lower), 0.0, 1.0))
-
-
-def _check_definition(months: float) -> None:
-    if not (0.0 <= months <= UN_DURATION_MONTHS or months == PERMANENT_MONTHS):
-        raise UsageError(
-            f"(definition) | found {months:g} months; allowed: a minimum stay of 0 to "
-            f"{UN_DURATION_MONTHS:g} months, or {PERMANENT_MONTHS:g} for permanent"
-        )
-
-
 def flow_estimates(
-    posterior: Posterior, *, definition: float = UN_DURATION_MONTHS
+    posterior: Posterior, *, definition: float | str = UN_DURATION_MONTHS
 ) -> FlowEstimates:
     """Return the flows of a posterior under a definition of migration.
 
@@ -253,8 +248,9 @@ def flow_estimates(
     posterior
         With latent log flows in the 12-month definition.
     definition
-        Minimum stay in months that makes a move count: 0 to 12, or 60 for "permanent". The factor
-        between definitions is itself estimated, and its uncertainty goes into the draws.
+        Minimum stay that makes a move count: ``no-minimum``, ``permanent`` or ``N-months`` with N
+        from 0 to 12; or months as a number, 60 for permanent. The factor between definitions is
+        itself estimated, and its uncertainty goes into the draws.
 
     Returns
     -------
@@ -266,7 +262,7 @@ def flow_estimates(
     UsageError
         If the definition is not one of these, or the model has no durations to convert by.
     """
-    _check_definition(definition)
+    months = parse_definition(definition)
     log_flow = posterior.log_flow
     ends = [str(code) for side in ("origin", "destination") for code in log_flow[side].values]
     codes: TableCodes = "declared" if posterior.spec.codes == "declared" else code_kind(set(ends))
@@ -274,26 +270,11 @@ def flow_estimates(
         log_flow.transpose(*SAMPLE_DIMS, "corridor", "period"),
         measure="flow",
         evidence=posterior.evidence.transpose("corridor", "period").astype(str),
-        definition=float(definition),
+        definition=UN_DURATION_MONTHS,
         codes=codes,
         name=posterior.spec.name,
         method=posterior.info.get("method"),
         exact=posterior.info.get("exact"),
-        _log_factor=_latent_log_factor(posterior, definition),
-    )
-
-
-def _latent_log_factor(posterior: Posterior, months: float) -> xr.DataArray:
-    """Return the factor that belongs to each latent draw, dims (chain, draw)."""
-    if months == UN_DURATION_MONTHS:
-        return xr.DataArray(0.0)
-    parameters = posterior.tree["posterior"].to_dataset()
-    if "duration_increment" not in parameters:
-        raise UsageError(
-            f"(definition) | found {months:g} months; allowed: {UN_DURATION_MONTHS:g}, as model "
-            f"'{posterior.spec.name}' was fitted without durations (measurement.duration)"
-        )
-    factor = duration_log_factor(parameters["duration_increment"], months)
-    kept = posterior.log_flow["hyper_draw"].transpose(*SAMPLE_DIMS)
-    values = np.take_along_axis(factor.transpose(*SAMPLE_DIMS).values, kept.values, axis=1)
-    return xr.DataArray(values, dims=SAMPLE_DIMS, coords=kept.drop_vars("hyper_draw").coords)
+        _log_factor=xr.DataArray(0.0),
+        _increments=latent_increments(posterior),
+    ).under(months)

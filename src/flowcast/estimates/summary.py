@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionArray
 
+from flowcast.definitions import name_definition, parse_definition
 from flowcast.errors import UsageError
 from flowcast.estimates.aggregation import aggregate, aggregate_all
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
@@ -17,6 +18,7 @@ from flowcast.estimates.operators import Grouping
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import (
     DEFAULT_PROBS,
+    DEFINITION_COLUMN,
     ESTIMATE_COLUMNS,
     INTERVAL_KIND,
     PERSONS,
@@ -41,7 +43,7 @@ def summarise(
     measure: EstimateMeasure | None = None,
     probs: Sequence[float] = DEFAULT_PROBS,
     by: Grouping | None = None,
-    definition: float | None = None,
+    definition: float | str | None = None,
 ) -> pd.DataFrame:
     """Return the estimate table: one row per cell and probability.
 
@@ -54,7 +56,8 @@ def summarise(
     probs
         Probabilities of the equal-tailed credible intervals, between 0 and 1.
     definition
-        Minimum stay in months, for a posterior; 12 by default.
+        Minimum stay that makes a move count, for a posterior: ``no-minimum``, ``permanent``,
+        ``N-months`` with N from 0 to 12, or months as a number; 12 months by default.
 
     Returns
     -------
@@ -62,8 +65,9 @@ def summarise(
         Columns `vocabulary.ESTIMATE_COLUMNS`, in the order of origin, destination, period and
         probability. `mean`, `median`, `sd`, `lower` and `upper` are persons per period. The origin
         of immigration and the destination of emigration are missing; for net migration the place
-        stands as destination and the origin is missing. `attrs` holds unit, definition, model and
-        notes.
+        stands as destination and the origin is missing. Under another definition than 12 months a
+        last column `definition` says which, such as ``3-months``. `attrs` holds unit, definition,
+        model and notes.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def estimate_tables(
     *,
     probs: Sequence[float] = DEFAULT_PROBS,
     by: Grouping | None = None,
-    definition: float | None = None,
+    definition: float | str | None = None,
     rows: int = PART_ROWS,
 ) -> Iterator[pd.DataFrame]:
     """Yield the estimate tables of several measures in parts, none of which is large.
@@ -128,15 +132,20 @@ def _check_probs(probs: Sequence[float]) -> list[float]:
     return sorted({float(prob) for prob in probs})
 
 
-def _in_definition(estimates: FlowEstimates | Posterior, definition: float | None) -> FlowEstimates:
+def _in_definition(
+    estimates: FlowEstimates | Posterior, definition: float | str | None
+) -> FlowEstimates:
+    months = None if definition is None else parse_definition(definition)
     if isinstance(estimates, Posterior):
-        months = UN_DURATION_MONTHS if definition is None else definition
-        return flow_estimates(estimates, definition=months)
-    if definition not in (None, estimates.definition):
+        return flow_estimates(
+            estimates, definition=UN_DURATION_MONTHS if months is None else months
+        )
+    if months is not None and months != estimates.definition:
+        name = name_definition(months)
         raise UsageError(
-            f"(definition) | found {definition:g} months for estimates of the "
-            f"{estimates.definition:g}-month definition; allowed: flow_estimates(posterior, "
-            f"definition={definition:g}), which makes them anew"
+            f"(definition) | found {name} for estimates under "
+            f"{name_definition(estimates.definition)}; allowed: flows.under({name!r}), before "
+            "anything is added up"
         )
     return estimates
 
@@ -237,7 +246,13 @@ def _table(
     for name, values in statistics.items():
         wide = values[..., None] if values.ndim == 2 else values
         columns[name] = np.broadcast_to(wide[ordered], shape).ravel()
-    frame = pd.DataFrame({name: columns[name] for name in ESTIMATE_COLUMNS}, copy=False)
+    shown = list(ESTIMATE_COLUMNS)
+    if estimates.definition != UN_DURATION_MONTHS:  # a file alone would not tell it from the usual
+        columns[DEFINITION_COLUMN] = _text([name_definition(estimates.definition)]).repeat(
+            len(cell)
+        )
+        shown.append(DEFINITION_COLUMN)
+    frame = pd.DataFrame({name: columns[name] for name in shown}, copy=False)
     frame.attrs = {
         "model": estimates.name,
         "unit": PERSONS,

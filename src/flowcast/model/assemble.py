@@ -82,7 +82,9 @@ def report_offset(
     if "duration_increment" in hyper:
         offset = offset + xp.dot(duration, hyper["duration_increment"])
     if "share_reported" in hyper:
-        offset = offset + xp.log(hyper["share_reported"])[share_index]
+        # Reports that have no share point at the extra last entry.
+        log_share = xp.concatenate([xp.log(hyper["share_reported"]), np.zeros(1)])
+        offset = offset + log_share[share_index]
     return offset
 
 
@@ -127,7 +129,7 @@ def assemble_small(
     Parameters are those of `assemble`.
     """
     coefficients = problem.coefficients
-    side = np.ones(2)
+    side = np.ones(len(problem.sides))
     sds = xp.concatenate(
         [
             xp.stack([1.0, hyper.get("sd_origin", 1.0), hyper.get("sd_destination", 1.0)]),

@@ -15,6 +15,11 @@ from flowcast.priors import Prior
 __all__ = ["build_model", "hyper_coords", "hyper_variables", "site_data"]
 
 
+def _inverse_root_gamma(shape: Any, rate: Any, size: Any) -> Any:
+    """Return an sd whose inverse square has a Gamma distribution."""
+    return pm.Gamma.dist(shape, rate, size=size) ** -0.5
+
+
 def _distribution(name: str, prior: Prior, dims: str | None = None) -> Any:
     """Return the prior as a PyMC variable."""
     a, b = prior.numbers[0], prior.numbers[-1]
@@ -27,6 +32,14 @@ def _distribution(name: str, prior: Prior, dims: str | None = None) -> Any:
         "gamma": lambda: pm.Gamma(name, a, b, dims=dims),
         "exponential": lambda: pm.Exponential(name, a, dims=dims),
         "positive_normal": lambda: pm.TruncatedNormal(name, a, b, lower=0.0, dims=dims),
+        "precision_gamma": lambda: pm.CustomDist(
+            name,
+            a,
+            b,
+            dist=_inverse_root_gamma,
+            transform=pm.distributions.transforms.log,
+            dims=dims,
+        ),
     }
     return makers[prior.shape]()
 

@@ -11,6 +11,7 @@ import pandas as pd
 from numba import njit
 from numpy.typing import NDArray
 
+from flowcast.model.effects import EffectTerms
 from flowcast.model.grid import Grid
 from flowcast.model.process import CellCovariates
 from flowcast.model.reports import Reports
@@ -23,7 +24,11 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Compact:
-    """The design of the reported corridors (see `kernel.collapsed_value_grad` for shapes)."""
+    """The design of the reported corridors (see `kernel.collapsed_value_grad` for shapes).
+
+    What varies within a corridor is held as columns of its own: covariates of the process that
+    change over time, and effects that only some of its reports carry.
+    """
 
     slot: IntArray
     tv: FloatArray
@@ -57,6 +62,7 @@ def build_compact(
     where: Mapping[tuple[str, str], int],
     start: IntArray,
     series: IntArray,
+    effects: EffectTerms,
 ) -> Compact:
     """Lay the design out.
 
@@ -70,6 +76,8 @@ def build_compact(
         Where each reported corridor's reports begin.
     series : (n_report,)
         Series of each report.
+    effects
+        Of the reports.
     """
     first = start[:-1]
     corridor = reports.corridor[first]
@@ -96,17 +104,49 @@ def build_compact(
             values.append(np.ones(len(corridor)))
             cols.append(of_place[index[corridor]])
     slot, slot_series, n_slot = _slots(start, series)
+    tv, tv_col = _varying(reports, covariates, where, start, varying, effects)
     return Compact(
         slot=slot,
-        tv=np.ascontiguousarray(covariates.values[reports.corridor, reports.period][:, varying]),
+        tv=tv,
         constant=np.column_stack(values),
         constant_col=np.column_stack(cols).astype(np.int64),
         series=slot_series,
         slot_col=_slot_columns(reports, where, start, slot, slot_series.shape),
         n_slot=n_slot,
-        tv_col=np.array([where["covariate", covariates.names[k]] for k in varying], dtype=np.int64),
+        tv_col=tv_col,
         own_col=_own_columns(reports, where),
     )
+
+
+def _varying(
+    reports: Reports,
+    covariates: CellCovariates,
+    where: Mapping[tuple[str, str], int],
+    start: IntArray,
+    varying: Sequence[int],
+    effects: EffectTerms,
+) -> tuple[FloatArray, IntArray]:
+    """Return what varies within a corridor, (report, column), and its coefficients.
+
+    The latter are (reported corridor, column), -1 where a corridor has fewer than others.
+    """
+    n = len(start) - 1
+    first = np.array([where["covariate", covariates.names[k]] for k in varying], dtype=np.int64)
+    values = covariates.values[reports.corridor, reports.period][:, list(varying)]
+    if not effects.names:
+        return np.ascontiguousarray(values), np.tile(first, (n, 1))
+    owner = np.repeat(np.arange(n), np.diff(start))[effects.report]
+    pair, inverse = np.unique(owner * len(effects.names) + effects.index, return_inverse=True)
+    corridor, effect = pair // len(effects.names), pair % len(effects.names)
+    place = np.arange(len(pair)) - np.searchsorted(corridor, corridor) + len(varying)
+    columns = np.full((n, int(place.max()) + 1), -1, dtype=np.int64)
+    columns[:, : len(varying)] = first
+    at = np.array([where["effect", name] for name in effects.names], dtype=np.int64)
+    columns[corridor, place] = at[effect]
+    out = np.zeros((reports.n, columns.shape[1]))
+    out[:, : len(varying)] = values
+    out[effects.report, place[inverse]] = effects.value
+    return out, columns
 
 
 def _own_columns(reports: Reports, where: Mapping[tuple[str, str], int]) -> IntArray:
@@ -153,8 +193,9 @@ def _product(
                 total += coef[col]
             if len(own_col) > 0:
                 total += coef[own_col[k]]
-            for q in range(len(tv_col)):
-                total += tv[k, q] * coef[tv_col[q]]
+            for q in range(tv_col.shape[1]):
+                if tv_col[c, q] >= 0:
+                    total += tv[k, q] * coef[tv_col[c, q]]
             out[k - start[lo]] = total
 
 

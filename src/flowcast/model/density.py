@@ -96,17 +96,22 @@ class Density:
             problem,
             self.sites,
             (g_residual, g_noise),
-            (n_step, n_share, len(sd)),
+            (n_step, n_share + 1 if n_share else 0, len(sd)),
             threads=self.threads,
         )
         slopes["duration_increment"] = by_duration
-        slopes["share_reported"] = by_share / hyper.get("share_reported", by_share)
+        slopes["share_reported"] = by_share[:n_share] / hyper.get(
+            "share_reported", np.ones(n_share)
+        )
         by_noise, n_class = 2.0 * sd * by_variance, len(problem.labels["noise_class"])
         slopes["sd_noise"], slopes["sd_noise_reporter"] = by_noise[:n_class], by_noise[n_class:]
         # A coefficient's variance is proportional to its squared sd: slope by log sd, then by sd.
-        by_log = np.bincount(problem.coefficients.sd_index, 2.0 * g_coef * coef_variance, 7)
-        groups: dict[str, Any] = {"sd_origin": 1, "sd_destination": 2, "sd_reporter": [3, 4]}
-        groups["sd_reporter_period"] = [5, 6]
+        n_side = len(problem.sides)
+        last = 3 + 2 * n_side
+        by_log = np.bincount(problem.coefficients.sd_index, 2.0 * g_coef * coef_variance, last)
+        groups: dict[str, Any] = {"sd_origin": 1, "sd_destination": 2}
+        groups |= {"sd_reporter": slice(3, 3 + n_side)}
+        groups |= {"sd_reporter_period": slice(3 + n_side, last)}
         for name, index in groups.items():
             if name in hyper:
                 slopes[name] = by_log[index] / hyper[name]
@@ -116,7 +121,7 @@ class Density:
         if "ar_coefficient" in hyper:
             slopes["ar_coefficient"] = g_scale[2]
         if "sd_corridor_report" in hyper:
-            by_side = np.bincount(problem.group_side, g_group, 2)
+            by_side = np.bincount(problem.group_side, g_group, n_side)
             slopes["sd_corridor_report"] = 2.0 * hyper["sd_corridor_report"] * by_side
         return {name: slope for name, slope in slopes.items() if name in hyper}
 
@@ -160,7 +165,7 @@ def mode_value_grad(density: Density, x: FloatArray) -> tuple[float, FloatArray]
     if len(side):
         spread, n = (
             density.layout.slices["spread_sd_noise_reporter"],
-            np.bincount(side, minlength=2),
+            np.bincount(side, minlength=len(density.problem.sides)),
         )
         value += float(n @ x[spread])
         gradient[spread] += n
@@ -186,12 +191,13 @@ def refit_sites(
 
 
 def is_gaussian(problem: Problem) -> bool:
-    """Return whether nothing needs a stand-in: no Poisson counts, and normal tails."""
+    """Return whether nothing needs a stand-in: no Poisson counts or floors, and normal tails."""
     tails = problem.spec.tails
     heavy = tails.reports is not None
     heavy |= tails.innovations is not None and problem.parts.path
     heavy |= tails.reporters is not None and problem.coefficients.n_unit > 0
-    return problem.spec.measurement.counts != "poisson" and not heavy
+    counted = problem.spec.measurement.counts == "poisson" or problem.reports.censored.any()
+    return not counted and not heavy
 
 
 def find_mode(

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from flowcast.model.assemble import Sites, assemble, report_offset
 from flowcast.model.latent import cell_mean, design_product, draw_path
 from flowcast.model.problem import Problem
+from flowcast.model.reports import RELATIVE, SAMPLED
 from flowcast.model.sites import initial_sites
 from flowcast.model.totals import draw_totals
 
-__all__ = ["World", "draw_log_reports", "draw_world", "scale_weights"]
+__all__ = ["World", "draw_figures", "draw_log_reports", "draw_world", "scale_weights"]
 
 FloatArray = NDArray[np.float64]
 _MAX_LOG = 30.0  # keeps absurd prior draws within what a Poisson generator can count
@@ -51,7 +52,7 @@ def _draw_weights(problem: Problem, rng: np.random.Generator) -> Sites:
     noise = scale_weights(tails.reports, problem.n_scale_group, rng)
     return Sites(
         mean=start.mean,
-        variance=np.zeros_like(start.variance),
+        variance=np.where(problem.reports.reading == SAMPLED, problem.reports.sampling, 0.0),
         noise_weight=noise[problem.scale_group],
         innovation_weight=scale_weights(tails.innovations, problem.grid.n_corridor, rng),
         unit_weight=scale_weights(tails.reporters, problem.coefficients.n_unit, rng),
@@ -96,6 +97,20 @@ def draw_log_reports(
     return log_mean, cell_mean(problem, coefficient) + path, coefficient
 
 
+def draw_figures(problem: Problem, log_mean: FloatArray, rng: np.random.Generator) -> FloatArray:
+    """Draw what reports say from the log of their expectation, noise included, (report,).
+
+    Counts are Poisson, whether or not there is a floor under which they are not told apart; figures
+    of surveys and indices are what they are.
+    """
+    reports = problem.reports
+    value = rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    index = reports.reading == RELATIVE
+    scale = np.where(index, problem.spec.measurement.index_elasticity, 1.0)
+    exact = np.maximum(np.exp(np.minimum(log_mean * scale, _MAX_LOG)) - 0.5, 0.0)
+    return np.where(index | (reports.reading == SAMPLED), exact, value)
+
+
 def draw_world(problem: Problem, hyper: Mapping[str, Any], rng: np.random.Generator) -> World:
     """Draw coefficients, latent flows and Poisson reports given hyper-parameters.
 
@@ -110,7 +125,7 @@ def draw_world(problem: Problem, hyper: Mapping[str, Any], rng: np.random.Genera
     """
     weights = _draw_weights(problem, rng)
     log_mean, log_flow, coefficient = draw_log_reports(problem, hyper, weights, rng)
-    value = rng.poisson(np.exp(np.minimum(log_mean, _MAX_LOG))).astype(float)
+    value = draw_figures(problem, log_mean, rng)
     if problem.totals is None:
         return World(log_flow, value, coefficient)
     seen = replace(weights, mean=log_mean)

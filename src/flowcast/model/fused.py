@@ -69,6 +69,13 @@ def _spread(n: int, threads: int, one: Callable[[int, int], Any]) -> list[Any]:
     return side_by_side(lambda k: one(*ends[k]), len(ends), threads)
 
 
+def _log_share(hyper: Mapping[str, Any]) -> FloatArray:
+    """Return the log shares, and a zero for reports that have none; empty without shares."""
+    if "share_reported" not in hyper:
+        return np.empty(0)
+    return np.append(np.log(hyper["share_reported"]), 0.0)
+
+
 def core_in_place(
     problem: Problem, hyper: Mapping[str, Any], sites: Sites, *, threads: int = 1
 ) -> Core:
@@ -91,7 +98,7 @@ def core_in_place(
         reports.duration,
         np.asarray(hyper.get("duration_increment", np.empty(0)), dtype=float),
         problem.share_index,
-        np.log(hyper.get("share_reported", np.empty(0))),
+        _log_share(hyper),
         problem.noise_index,
         report_sd(hyper) ** 2,
         residual,

@@ -6,7 +6,7 @@ Positive parameters are held on the log scale, shares on the logit scale; `densi
 in which coordinates they are sampled.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from flowcast.model.problem import SIDES, Problem
+from flowcast.model.problem import Problem
 from flowcast.model.reports import DURATION_STEPS
 from flowcast.priors import Prior
 
@@ -65,7 +65,7 @@ def vector_priors(problem: Problem) -> dict[str, tuple[str, tuple[str, ...], lis
         ("spread_sd_noise_reporter", bool(labels["noise_reporter"])),
     ):
         if on:
-            add(name, "side", SIDES, [getattr(measurement, name)] * 2)
+            add(name, "side", problem.sides, [getattr(measurement, name)] * len(problem.sides))
     if parts.duration:
         steps = [getattr(measurement, f"duration_{s}") for s in DURATION_STEPS]
         add("duration_increment", "step", DURATION_STEPS, steps)
@@ -77,15 +77,15 @@ def vector_priors(problem: Problem) -> dict[str, tuple[str, tuple[str, ...], lis
     return out
 
 
-def side_index(side: NDArray[np.object_]) -> IntArray:
-    """Return the index into `SIDES` of each side."""
-    return np.array([SIDES.index(s) for s in side], dtype=np.int64)
+def side_index(sides: Sequence[str], side: NDArray[np.object_]) -> IntArray:
+    """Return the index into `sides` (a problem's) of each side."""
+    return np.array([sides.index(s) for s in side], dtype=np.int64)
 
 
 def noise_reporter_side(problem: Problem) -> IntArray:
-    """Return the side (index into `SIDES`) of each reporter without an accuracy class."""
+    """Return the side (index into `Problem.sides`) of each reporter without an accuracy class."""
     names = problem.labels["noise_reporter"]
-    return side_index(np.array([r.split(":")[0] for r in names], dtype=object))
+    return side_index(problem.sides, np.array([r.split(":")[0] for r in names], dtype=object))
 
 
 _START = {
@@ -97,6 +97,7 @@ _START = {
     "gamma": lambda a, b: np.log(a / b),
     "exponential": lambda a, b: -np.log(a),
     "positive_normal": lambda a, b: np.log(max(a, 0.5 * b)),
+    "precision_gamma": lambda a, b: 0.5 * np.log(b / a),
 }
 
 
@@ -172,11 +173,11 @@ class HyperLayout:
         """Add log sd ~ normal(log median of its side, spread of its side)."""
         own = self.slices["sd_noise_reporter"]
         median, spread = (self.slices[f"{k}_sd_noise_reporter"] for k in ("median", "spread"))
-        side, sd = self.reporter_side, values[spread][self.reporter_side]
+        side, sd, n = self.reporter_side, values[spread][self.reporter_side], len(x[spread])
         z = (x[own] - x[median][side]) / sd
         gradient[own] -= z / sd
-        gradient[median] += np.bincount(side, z / sd, 2)
-        gradient[spread] += np.bincount(side, z**2 - 1.0, 2)
+        gradient[median] += np.bincount(side, z / sd, n)
+        gradient[spread] += np.bincount(side, z**2 - 1.0, n)
         return float(-0.5 * z @ z - np.log(sd).sum())
 
 
@@ -201,6 +202,7 @@ _DENSITIES: dict[str, Any] = {
         x - 0.5 * ((v - a) / b) ** 2,
         1.0 - v * (v - a) / b**2,
     ),
+    "precision_gamma": lambda x, v, a, b: (-2.0 * a * x - b / v**2, 2.0 * (b / v**2 - a)),
 }
 
 

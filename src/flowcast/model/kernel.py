@@ -72,15 +72,16 @@ def collapsed_value_grad(
     start : (n_corridor + 1,) int64
         Where each corridor's reports begin.
     tv : (n_report, n_tv)
-        Covariates that change over time.
+        What varies within a corridor: covariates that change over time, and effects that only
+        some of its reports carry.
     constant, constant_col : (n_corridor, n_constant)
         Values and coefficients of what is constant over a corridor.
     series, slot_col : (n_corridor, most series)
         The series behind each slot, and the coefficient of its reporter (-1: none).
     n_slot : (n_corridor,) int64
         Number of series of each corridor.
-    tv_col : (n_tv,) int64
-        Coefficients of the time-varying covariates.
+    tv_col : (n_corridor, n_tv) int64
+        Coefficients of these; -1 stands behind a corridor's last.
     own_col : (n_report,) int64, or empty
         Coefficient that a report has to itself within its corridor.
     innovation_weight : (n_corridor,)

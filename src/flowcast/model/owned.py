@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from flowcast.model.recursion import scatter
+from flowcast.model.recursion import count_columns, scatter
 
 __all__ = ["owned_backward", "owned_forward"]
 
@@ -200,24 +200,32 @@ def owned_forward(
     powers: Array, precision: Array, rhs: Array,
 ) -> float:  # fmt: skip
     """Add corridors first:last to the normal equations; returns r' S^-1 r + log|S|."""
-    n_tv = tv_col.shape[0]
     most = np.max(start[first + 1 : last + 1] - start[first:last])
-    width = series.shape[1] + n_tv + 1
+    width = series.shape[1] + tv_col.shape[1] + 1
     work, inverse = np.empty((most, most)), np.empty((most, most))
     cross, gram, total = np.empty((most, width)), np.empty((width, width)), np.empty(width)
     value = 0.0
     for c in range(first, last):
-        lo, hi, n = start[c], start[c + 1], n_slot[c]
+        lo, hi, n, n_tv = start[c], start[c + 1], n_slot[c], count_columns(tv_col[c])
         value += _invert_covariance(
             lo, hi, period, slot, series[c], noise, scale, weight[c], powers, group_variance, work,
             inverse,
         )  # fmt: skip
         _reduce(lo, hi, n, n_tv, residual, slot, tv, inverse, cross, gram)
         value += scatter(
-            gram, n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col, total, precision, rhs
+            gram,
+            n,
+            n_tv,
+            constant[c],
+            constant_col[c],
+            slot_col[c],
+            tv_col[c],
+            total,
+            precision,
+            rhs,
         )
         _scatter_owned(
-            lo, hi, n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col, own_col, inverse,
+            lo, hi, n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col[c], own_col, inverse,
             cross, precision, rhs,
         )  # fmt: skip
     return value
@@ -250,22 +258,21 @@ def owned_backward(
     grad_scale: Array, grad_group: Array, grad_own: Array,
 ) -> None:  # fmt: skip
     """Fill the gradients of corridors first:last; `grad_scale` and `grad_group` are added to."""
-    n_tv = tv_col.shape[0]
     most = np.max(start[first + 1 : last + 1] - start[first:last])
-    width = series.shape[1] + n_tv + 1
+    width = series.shape[1] + tv_col.shape[1] + 1
     work, inverse, slope = np.empty((most, most)), np.empty((most, most)), np.empty((most, most))
     mixed, weights, rho = np.empty((most, width)), np.empty((most, width)), np.empty(most)
     shared, piece = np.empty((width, width)), np.empty(width, dtype=np.int64)
     one_minus = 1.0 - scale[2] * scale[2]
     for c in range(first, last):
-        lo, hi = start[c], start[c + 1]
+        lo, hi, n_tv = start[c], start[c + 1], count_columns(tv_col[c])
         _invert_covariance(
             lo, hi, period, slot, series[c], noise, scale, weight[c], powers, group_variance, work,
             inverse,
         )  # fmt: skip
         _explained(
             lo, hi, n_slot[c], n_tv, residual, slot, tv, constant[c], constant_col[c], slot_col[c],
-            tv_col, own_col, coef, covariance, piece, shared, mixed, weights, rho, slope,
+            tv_col[c], own_col, coef, covariance, piece, shared, mixed, weights, rho, slope,
         )  # fmt: skip
         _sandwich(hi - lo, inverse, slope, work)
         own = 0.0

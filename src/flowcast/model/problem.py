@@ -3,7 +3,8 @@
 Everything that does not depend on a hyper-parameter is laid out here once.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
@@ -11,17 +12,16 @@ from numpy.typing import NDArray
 
 from flowcast.config import ModelSpec
 from flowcast.model.compact import Compact, build_compact, compact_product
+from flowcast.model.effects import NO_EFFECTS, EffectTerms, effect_terms, join_terms
 from flowcast.model.grid import Grid
 from flowcast.model.process import CellCovariates
-from flowcast.model.reports import Reports
+from flowcast.model.reports import CHANNELS, SIDES, Reports
 from flowcast.model.totals_rows import Totals
 
-__all__ = ["Blocks", "Coefficients", "Parts", "Problem", "build_problem"]
+__all__ = ["Blocks", "Coefficients", "Parts", "Problem", "build_problem", "share_positions"]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-
-SIDES = ("immigration", "emigration")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,7 +51,7 @@ class Coefficients:
     ----------
     name, group
         Name within the group, and group: ``intercept``, ``covariate``, ``origin``,
-        ``destination``, ``reporter``, ``reporter_period``.
+        ``destination``, ``reporter``, ``reporter_period``, ``effect``.
     mean
         Prior mean.
     fixed_sd
@@ -104,7 +104,7 @@ class Problem:
     group
         Index of each report's corridor-by-source series, -1 if the model has none.
     group_side
-        Side (index into `SIDES`) of each series.
+        Side (index into `sides`) of each series.
     series
         Name of each series.
     noise_index
@@ -117,6 +117,14 @@ class Problem:
         Reports of one corridor and series share a noise weight: its index.
     totals
         Reports that are sums of cells; None if there are none.
+    sides
+        The sides that spreads of effects and noise go by: both of administrative flows, and those
+        of `CHANNELS` beside that have reports.
+    effects, total_effects
+        Factors of reports that the model declares or their family has, and those of the cells of
+        sums.
+    effect_column
+        Covariates of declared effects, (corridor, period) each.
     """
 
     spec: ModelSpec
@@ -137,11 +145,21 @@ class Problem:
     prior_mean: FloatArray
     scale_group: IntArray
     totals: Totals | None = None
+    sides: tuple[str, ...] = tuple(SIDES.values())
+    effects: EffectTerms = NO_EFFECTS
+    total_effects: EffectTerms = NO_EFFECTS
+    effect_column: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @property
     def n_scale_group(self) -> int:
         """Number of corridor-by-series noise weights."""
         return int(self.scale_group.max(initial=-1)) + 1
+
+
+def _find_sides(reports: Reports, totals: Totals | None) -> tuple[str, ...]:
+    """Return the sides there are; both of administrative flows always, so that they are pooled."""
+    found = {*reports.side, *(totals.entries.side if totals is not None else ())}
+    return tuple(c for c in CHANNELS if c in found or c in SIDES.values())
 
 
 def _find_parts(spec: ModelSpec, grid: Grid) -> Parts:
@@ -153,7 +171,7 @@ def _find_parts(spec: ModelSpec, grid: Grid) -> Parts:
         series=measurement.corridor_report_effects and several,
         reporter=measurement.reporter_effects,
         reporter_period=measurement.reporter_period_effects and several,
-        duration=measurement.duration,
+        duration=measurement.duration and spec.quantity == "flow",
         share=measurement.undercount,
         origin=process.origin_effects,
         destination=process.destination_effects,
@@ -170,7 +188,7 @@ def _seen(reports: Reports, totals: Totals | None) -> Seen:
 
 
 def _coefficient_rows(
-    spec: ModelSpec, grid: Grid, seen: Seen, parts: Parts
+    spec: ModelSpec, grid: Grid, seen: Seen, parts: Parts, sides: tuple[str, ...]
 ) -> list[tuple[str, str, float, float, int, str]]:
     """List name, group, prior mean, fixed sd, sd index and unit of every coefficient."""
     rows: list[tuple[str, str, float, float, int, str]] = []
@@ -184,21 +202,20 @@ def _coefficient_rows(
     if parts.destination:
         rows += [(p, "destination", 0.0, 1.0, 2, "") for p in grid.places]
     units = sorted({unit for unit, _ in seen})
-    side = {u: SIDES.index(u.split(":")[0]) for u in units}
+    side = {u: sides.index(u.split(":")[0]) for u in units}
     if parts.reporter:
         rows += [(u, "reporter", 0.0, 1.0, 3 + side[u], f"reporter {u}") for u in units]
+    own = 3 + len(sides)
     if parts.reporter_period:
         rows += [
-            (f"{u}@{t}", "reporter_period", 0.0, 1.0, 5 + side[u], f"reporter_period {u}")
+            (f"{u}@{t}", "reporter_period", 0.0, 1.0, own + side[u], f"reporter_period {u}")
             for u, t in seen
         ]
     return rows
 
 
-def _build_coefficients(spec: ModelSpec, grid: Grid, seen: Seen, parts: Parts) -> Coefficients:
-    name, group, mean, sd, index, unit = zip(
-        *_coefficient_rows(spec, grid, seen, parts), strict=True
-    )
+def _build_coefficients(rows: list[tuple[str, str, float, float, int, str]]) -> Coefficients:
+    name, group, mean, sd, index, unit = zip(*rows, strict=True)
     shared = {u: k for k, u in enumerate(sorted({u for u in unit if u}))}
     return Coefficients(
         np.array(name, dtype=object),
@@ -224,11 +241,22 @@ def _find_blocks(corridor: IntArray) -> Blocks:
     return Blocks(corridor[start[:-1]], start)
 
 
+def _has_share(label: str) -> bool:
+    """Return whether a class of undercount has a share; others are biased by a coefficient."""
+    return label.split("_")[0] in SIDES.values()
+
+
+def share_positions(labels: tuple[str, ...], share: NDArray[np.object_]) -> IntArray:
+    """Return the index of each report's share, the one after the last where it has none."""
+    found = pd.Index(labels).get_indexer(pd.Index(share))
+    return np.where(found < 0, len(labels), found).astype(np.int64)
+
+
 def _labels(reports: Reports, totals: Totals | None) -> dict[str, tuple[str, ...]]:
     graded = reports.graded
     of_totals = set(totals.entries.share) if totals is not None else set()
     return {
-        "share_class": tuple(sorted({*reports.share, *of_totals})),
+        "share_class": tuple(s for s in sorted({*reports.share, *of_totals}) if _has_share(s)),
         "noise_class": tuple(sorted(set(reports.noise[graded]))),
         "noise_reporter": tuple(sorted(set(reports.noise[~graded]))),
     }
@@ -240,6 +268,7 @@ def build_problem(
     reports: Reports,
     covariates: CellCovariates,
     totals: Totals | None = None,
+    effect_column: Mapping[str, FloatArray] | None = None,
 ) -> Problem:
     """Lay the linear Gaussian core out as arrays.
 
@@ -249,15 +278,23 @@ def build_problem(
         The model, its cells, the reports to fit (sorted by corridor), and the covariates.
     totals
         Reports of sums, if there are any: their reporters and classes are part of the model too.
+    effect_column
+        Covariates of the declared effects, from `effect_columns`.
     """
-    parts = _find_parts(spec, grid)
-    coefficients = _build_coefficients(spec, grid, _seen(reports, totals), parts)
+    parts, sides = _find_parts(spec, grid), _find_sides(reports, totals)
+    column = dict(effect_column or {})
+    effects = effect_terms(spec, grid, reports, column)
+    of_totals = effect_terms(spec, grid, totals.entries, column) if totals else NO_EFFECTS
+    rows = _coefficient_rows(spec, grid, _seen(reports, totals), parts, sides)
+    for name, (mean, sd) in join_terms([effects, of_totals]).items():
+        rows.append((name, "effect", mean, sd, 0, ""))
+    coefficients = _build_coefficients(rows)
     where = _positions(coefficients)
     labels = _labels(reports, totals)
     series = tuple(sorted(set(reports.series)))
     series_index = pd.Index(series).get_indexer(pd.Index(reports.series)).astype(np.int64)
     blocks = _find_blocks(reports.corridor)
-    compact = build_compact(grid, reports, covariates, where, blocks.start, series_index)
+    compact = build_compact(grid, reports, covariates, where, blocks.start, series_index, effects)
     prior_mean = compact_product(compact, blocks.start, coefficients.mean, 0, len(blocks.corridor))
     noise = pd.Index([*labels["noise_class"], *labels["noise_reporter"]])
     pairs = reports.corridor * len(series) + series_index
@@ -273,15 +310,17 @@ def build_problem(
         series_index=series_index,
         labels=labels,
         group=series_index if parts.series else np.full(reports.n, -1, dtype=np.int64),
-        group_side=np.array([SIDES.index(s.split(":")[0]) for s in series], dtype=np.int64),
+        group_side=np.array([sides.index(s.split(":")[0]) for s in series], dtype=np.int64),
         series=series,
         noise_index=noise.get_indexer(pd.Index(reports.noise)).astype(np.int64),
-        share_index=pd.Index(labels["share_class"])
-        .get_indexer(pd.Index(reports.share))
-        .astype(np.int64),
+        share_index=share_positions(labels["share_class"], reports.share),
         prior_mean=prior_mean,
         scale_group=np.unique(pairs, return_inverse=True)[1].astype(np.int64),
         totals=totals,
+        sides=sides,
+        effects=effects,
+        total_effects=of_totals,
+        effect_column=column,
     )
 
 

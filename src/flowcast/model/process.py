@@ -15,7 +15,7 @@ from flowcast.model.grid import Grid
 
 CovariateSide = Literal["origin", "destination", "corridor"]
 
-__all__ = ["CellCovariates", "build_covariates"]
+__all__ = ["CellCovariates", "build_covariates", "cell_values"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,6 +94,40 @@ def _transform(values: NDArray[np.float64], term: CovariateTerm) -> NDArray[np.f
     return np.log1p(values) if term.transform == "log1p" else values
 
 
+def cell_values(
+    spec: ModelSpec, data: xr.Dataset | None, grid: Grid, term: CovariateTerm
+) -> tuple[NDArray[np.float64], int]:
+    """Evaluate one term on every cell of the grid.
+
+    Parameters
+    ----------
+    spec, data, grid
+        As for `build_covariates`.
+    term
+        Names column, side, transform and rule for missing values.
+
+    Returns
+    -------
+    values : ndarray, (corridor, period)
+        Transformed, not centred.
+    imputed
+        How many cells had no value and were filled in by the rule.
+
+    Raises
+    ------
+    InputError
+        If values are missing and may not be, or the transform cannot take them.
+    """
+    shape = (grid.n_corridor, grid.n_period)
+    year = np.broadcast_to(grid.period_start.year.to_numpy(), shape).ravel()
+    origin = np.repeat(grid.origin_code, grid.n_period)
+    destination = np.repeat(grid.destination_code, grid.n_period)
+    if data is None:
+        raise InputError([Fault(spec.name, "no covariates", "a places or corridors file")])
+    values, gaps = _raw(data, term, origin, destination, year)
+    return _transform(values, term).reshape(shape), int(gaps.sum())
+
+
 def build_covariates(spec: ModelSpec, data: xr.Dataset | None, grid: Grid) -> CellCovariates:
     """Evaluate the model's covariates on every cell of the grid.
 
@@ -112,30 +146,24 @@ def build_covariates(spec: ModelSpec, data: xr.Dataset | None, grid: Grid) -> Ce
         With every term that lacks values, or whose values the transform cannot take.
     """
     terms = spec.process.covariates
-    shape = (grid.n_corridor, grid.n_period)
-    year = np.broadcast_to(grid.period_start.year.to_numpy(), shape).ravel()
-    origin = np.repeat(grid.origin_code, grid.n_period)
-    destination = np.repeat(grid.destination_code, grid.n_period)
     columns: list[NDArray[np.float64]] = []
     imputed: dict[str, int] = {}
     faults: list[Fault] = []
     for term in terms:
         try:
-            if data is None:
-                raise InputError([Fault(spec.name, "no covariates", "a places or corridors file")])
-            values, gaps = _raw(data, term, origin, destination, year)
-            columns.append(_transform(values, term))
-            imputed[term.name] = int(gaps.sum())
+            values, imputed[term.name] = cell_values(spec, data, grid, term)
+            columns.append(values)
         except InputError as error:
             faults.extend(error.faults)
         except FlowcastError as error:
             faults.append(Fault(f"covariate {term.name}", str(error)))
     if faults:
         raise InputError(faults)
-    stacked = np.stack(columns, axis=-1) if columns else np.empty((len(year), 0))
-    centre = stacked.mean(axis=0)
+    shape = (grid.n_corridor, grid.n_period, len(terms))
+    stacked = np.stack(columns, axis=-1) if columns else np.empty(shape)
+    centre = stacked.mean(axis=(0, 1))
     return CellCovariates(
-        (stacked - centre).reshape(*shape, len(terms)),
+        stacked - centre,
         tuple(term.name for term in terms),
         centre,
         {k: n for k, n in imputed.items() if n},

@@ -24,7 +24,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-__all__ = ["backward_pass", "forward_pass", "scatter"]
+__all__ = ["backward_pass", "count_columns", "forward_pass", "scatter"]
 
 Array = NDArray[Any]
 _HUGE, _TINY = 1e200, 1e-200
@@ -294,6 +294,15 @@ def _reverse_filter(
     return by_stationary + by_variance, by_phi
 
 
+@njit(cache=True, nogil=True)
+def count_columns(tv_col: Array) -> int:
+    """Return how many columns a corridor has; -1 stands behind the last."""
+    n = 0
+    while n < tv_col.shape[0] and tv_col[n] >= 0:
+        n += 1
+    return n
+
+
 @njit(cache=True, nogil=True, error_model="numpy")
 def forward_pass(
     first: int, last: int, residual: Array, noise: Array, scale: Array, group_variance: Array,
@@ -302,9 +311,8 @@ def forward_pass(
     powers: Array, precision: Array, rhs: Array,
 ) -> float:  # fmt: skip
     """Add corridors first:last to the normal equations; returns r' S^-1 r + log|S|."""
-    n_tv = tv_col.shape[0]
     most = np.max(start[first + 1 : last + 1] - start[first:last])
-    width = series.shape[1] + n_tv + 1
+    width = series.shape[1] + tv_col.shape[1] + 1
     gram = np.empty((width, width))
     step, after = np.empty((most, width)), np.empty((most, width))
     variance, total = np.empty(most), np.empty(most)
@@ -313,14 +321,24 @@ def forward_pass(
     one_minus = 1.0 - scale[2] * scale[2]
     value = 0.0
     for c in range(first, last):
-        n, p = n_slot[c], n_slot[c] + n_tv + 1
+        n, n_tv = n_slot[c], count_columns(tv_col[c])
+        p = n + n_tv + 1
         value += _filter(
             start[c], start[c + 1], n, n_tv, residual, noise, slot, period, tv, powers,
             scale[1] / weight[c] / one_minus, gram, step, after, variance, total, state,
         )  # fmt: skip
         value += _eliminate(n, p, scale[0], series[c], group_variance, gram, pull, curvature)
         value += scatter(
-            gram, n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col, state, precision, rhs
+            gram,
+            n,
+            n_tv,
+            constant[c],
+            constant_col[c],
+            slot_col[c],
+            tv_col[c],
+            state,
+            precision,
+            rhs,
         )
     return value
 
@@ -334,9 +352,8 @@ def backward_pass(
     grad_scale: Array, grad_group: Array, grad_own: Array,
 ) -> None:  # fmt: skip
     """Fill the gradients of corridors first:last; `grad_scale` and `grad_group` are added to."""
-    n_tv = tv_col.shape[0]
     most = np.max(start[first + 1 : last + 1] - start[first:last])
-    width = series.shape[1] + n_tv + 1
+    width = series.shape[1] + tv_col.shape[1] + 1
     gram = np.empty((width, width))
     step, after = np.empty((most, width)), np.empty((most, width))
     variance, total = np.empty(most), np.empty(most)
@@ -344,7 +361,8 @@ def backward_pass(
     state, work, slope = np.empty(width), np.empty(width), np.empty((width, width))
     one_minus = 1.0 - scale[2] * scale[2]
     for c in range(first, last):
-        n, p = n_slot[c], n_slot[c] + n_tv + 1
+        n, n_tv = n_slot[c], count_columns(tv_col[c])
+        p = n + n_tv + 1
         lo, hi, own = start[c], start[c + 1], scale[1] / weight[c]
         stationary = own / one_minus
         _filter(
@@ -353,7 +371,7 @@ def backward_pass(
         )  # fmt: skip
         _eliminate(n, p, scale[0], series[c], group_variance, gram, pull, curvature)
         _slopes(
-            n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col, coef, covariance, work,
+            n, n_tv, constant[c], constant_col[c], slot_col[c], tv_col[c], coef, covariance, work,
             slope,
         )  # fmt: skip
         grad_scale[0] += _reverse_eliminate(

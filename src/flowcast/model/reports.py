@@ -15,13 +15,33 @@ from flowcast.model.totals_cells import (
     is_single_cell,
     resolve_sums,
 )
-from flowcast.vocabulary import DURATION_KNOTS
+from flowcast.vocabulary import DURATION_KNOTS, Quantity
 
-__all__ = ["DURATION_STEPS", "Reports", "build_reports", "duration_weights", "usable_rows"]
+__all__ = [
+    "CHANNELS",
+    "COUNTED",
+    "DURATION_STEPS",
+    "RELATIVE",
+    "SAMPLED",
+    "SIDES",
+    "Reports",
+    "as_cells",
+    "build_reports",
+    "channel_of",
+    "duration_weights",
+    "sampling_variance",
+    "usable_rows",
+]
 
 DURATION_STEPS: tuple[str, ...] = ("0_to_3", "3_to_6", "6_to_12", "12_to_60")
 """Steps between neighbouring knots of the duration criterion."""
+_NAMED = 6
 SIDES = {"destination": "immigration", "origin": "emigration"}
+CHANNELS: tuple[str, ...] = (*SIDES.values(), "register", "census", "survey", "digital", "index")
+"""Ways of looking at a cell: noise and effects have a spread for each. Administrative reports of
+flows have one for each side, those of stocks are `register`."""
+COUNTED, SAMPLED, RELATIVE = range(3)
+"""How a value is read: a count of persons; a survey's figure with a sampling error; an index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -37,7 +57,18 @@ class Reports:
     value
         Count, in persons.
     side
-        ``immigration`` (reported by the destination) or ``emigration`` (by the origin).
+        One of `CHANNELS`: ``immigration`` (reported by the destination), ``emigration`` (by the
+        origin), or the family of the source.
+    source, family, criterion
+        As in the table.
+    span
+        Years from the beginning to the end of the report's period.
+    reading
+        `COUNTED`, `SAMPLED` or `RELATIVE`.
+    sampling
+        Variance of a survey's sampling error on the log scale; 0 where there is none.
+    floor
+        Figure under which the source tells nothing but "fewer than"; 0 where there is none.
     unit
         ``side:source:reporter``: whose effect it carries.
     series
@@ -64,11 +95,27 @@ class Reports:
     graded: NDArray[np.bool_]
     share: NDArray[np.object_]
     duration: NDArray[np.float64]
+    source: NDArray[np.object_]
+    family: NDArray[np.object_]
+    criterion: NDArray[np.object_]
+    span: NDArray[np.float64]
+    reading: NDArray[np.int64]
+    sampling: NDArray[np.float64]
+    floor: NDArray[np.float64]
 
     @property
     def n(self) -> int:
         """Number of reports."""
         return len(self.value)
+
+    @property
+    def censored(self) -> NDArray[np.bool_]:
+        """Which say no more than "fewer than the floor", (report,)."""
+        return np.asarray((self.floor > 0.0) & (self.value <= self.floor))
+
+    def take(self, rows: NDArray[Any]) -> "Reports":
+        """Return some of the reports, by a mask or by positions."""
+        return Reports(**{f: getattr(self, f)[rows] for f in Reports.__dataclass_fields__})
 
 
 def duration_weights(months: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -96,22 +143,42 @@ def duration_weights(months: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.column_stack([weights, -beyond]) + 0.0
 
 
-def _check_words(table: pd.DataFrame, faults: Faults) -> None:
-    """Refuse rows this model has no part for: families, measures, criteria, ages, reporters."""
-    allowed = {
-        "family": ("administrative",),
-        "measure": SUMMED_MEASURES,
-        "criterion": ("residence",),
-    }
+def channel_of(table: pd.DataFrame, quantity: Quantity = "flow") -> pd.Series:
+    """Return through which of `CHANNELS` each row looks at its cells.
+
+    Parameters
+    ----------
+    table
+        Observation table.
+    quantity
+        What the cells are.
+    """
+    side = table["reporter"].map(SIDES) if quantity == "flow" else "register"
+    channel = table["family"].where(table["family"] != "administrative", side)
+    return channel.where(table["measure"] != "index", "index")
+
+
+def _all_first(label: str) -> tuple[bool, str]:
+    return label != "all", label
+
+
+def _check_words(table: pd.DataFrame, quantity: Quantity, faults: Faults) -> None:
+    """Refuse rows this model has no part for: families, measures, ages, reporters."""
+    measures = (*SUMMED_MEASURES, "index") if quantity == "flow" else ("stock", "index")
+    allowed = {"family": ("administrative", "census", "survey", "digital"), "measure": measures}
     for column, words in allowed.items():
         for found, rows in table.groupby(column, dropna=False).groups.items():
             if found not in words:
                 faults.add(f"{len(rows)} rows with {found!r}", ", ".join(words), column=column)
     for column in ("age", "sex"):
-        if table[column].notna().any():
-            faults.add(f"{table[column].notna().sum()} rows by {column}", "totals", column=column)
-    if (table["reporter"] == "other").any():
-        faults.add("reporter 'other'", "origin, destination", column="reporter")
+        if table[column].nunique(dropna=False) > 1:
+            found = ", ".join(sorted(table[column].fillna("all").unique(), key=_all_first)[:_NAMED])
+            faults.add(f"several groups by {column}: {found}", "one in a model", column=column)
+    administrative = table["family"] == "administrative"
+    if quantity == "flow" and (administrative & (table["reporter"] == "other")).any():
+        faults.add(
+            "administrative flows by reporter 'other'", "origin, destination", column="reporter"
+        )
 
 
 def _check_periods(table: pd.DataFrame, grid: Grid, faults: Faults) -> None:
@@ -123,8 +190,44 @@ def _check_periods(table: pd.DataFrame, grid: Grid, faults: Faults) -> None:
         faults.add(f"period from {start}", span)
 
 
+def _check_alone(sums: pd.DataFrame, faults: Faults) -> None:
+    """Refuse sums of cells that are indices or have a floor: their likelihood is not there."""
+    wrong = sums["measure"].eq("index") | sums["censored_below"].notna()
+    for label in sums.index[wrong.to_numpy()]:
+        faults.add(
+            "an index or a figure with a floor that is a sum of cells",
+            "a flow between two places of the model in one period",
+            row=int(label) + 2,
+        )
+
+
+def as_cells(table: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
+    """Return the table with what the model's cells are under the measure ``flow``.
+
+    Stocks are dated by the year in which their period begins: whoever counts on another day of it
+    is off by less than the counts themselves are.
+    """
+    if quantity == "flow":
+        return table
+    stock = table["measure"] == "stock"
+    year = table["period_start"].dt.year
+    start = pd.to_datetime(pd.DataFrame({"year": year, "month": 1, "day": 1}))
+    end = pd.to_datetime(pd.DataFrame({"year": year + 1, "month": 1, "day": 1}))
+    unit = table["period_start"].dtype
+    return table.assign(
+        measure=table["measure"].where(~stock, "flow"),
+        period_start=start.astype(unit),
+        period_end=end.astype(unit),
+    )
+
+
 def usable_rows(
-    table: pd.DataFrame, grid: Grid, name: str, *, outside: PlacesOutside = "refuse"
+    table: pd.DataFrame,
+    grid: Grid,
+    name: str,
+    *,
+    outside: PlacesOutside = "refuse",
+    quantity: Quantity = "flow",
 ) -> NDArray[np.bool_]:
     """Return which rows enter: not mirrors, not superseded vintages.
 
@@ -138,6 +241,8 @@ def usable_rows(
         What errors call the observations.
     outside
         What to do with sums over places that are not all in the model.
+    quantity
+        What the cells are.
 
     Raises
     ------
@@ -145,13 +250,16 @@ def usable_rows(
         If there are rows this model has no part for; they are never dropped in silence.
     """
     faults = Faults(name)
-    _check_words(table, faults)
+    _check_words(table, quantity, faults)
+    table = as_cells(table, quantity)
     single = is_single_cell(table, grid)
     _check_periods(table[single], grid, faults)
+    _check_alone(table[~single], faults)
     sums = table[~single & table["measure"].isin(SUMMED_MEASURES).to_numpy()]
     resolve_sums(sums, grid, faults, outside)
     faults.raise_if_any()
     cell = ["source", "measure", "origin", "destination", "period_start", "period_end", "reporter"]
+    cell.append("criterion")
     newest = ~table.sort_values("vintage", na_position="first").duplicated(cell, keep="last")
     return np.asarray(newest.reindex(table.index) & table["mirror_of"].isna())
 
@@ -164,7 +272,27 @@ def _shared(column: pd.Series) -> NDArray[Any]:
     return np.asarray(np.asarray(uniques, dtype=object)[codes])
 
 
-def build_reports(table: pd.DataFrame, grid: Grid) -> Reports:
+def sampling_variance(table: pd.DataFrame, design_effect: float) -> NDArray[np.float64]:
+    """Return the sampling variance of each figure on the log scale, 0 where none is known."""
+    value = table["value"].to_numpy(float)
+    error = table["standard_error"].to_numpy(float)
+    size = table["sample_size"].to_numpy(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        # A figure of zero has no relative error: its sampling error stands beside the error itself.
+        by_error = (error / np.maximum(value, error)) ** 2
+        by_size = design_effect / np.maximum(size, 1.0)
+    return np.asarray(np.where(error > 0.0, by_error, np.where(size > 0.0, by_size, 0.0)))
+
+
+def _who(table: pd.DataFrame, source: pd.Series) -> pd.Series:
+    """Return whose effect each report carries: the reporting place, or the source itself."""
+    reporter = table["destination"].where(table["reporter"] == "destination", table["origin"])
+    return reporter.where(table["reporter"] != "other", source)
+
+
+def build_reports(
+    table: pd.DataFrame, grid: Grid, *, quantity: Quantity = "flow", design_effect: float = 1.0
+) -> Reports:
     """Turn rows of the observation contract into reports on the grid's cells.
 
     Parameters
@@ -174,29 +302,45 @@ def build_reports(table: pd.DataFrame, grid: Grid) -> Reports:
         grid.
     grid
         The cells.
+    quantity
+        What the cells are.
+    design_effect
+        Factor on the sampling variance of figures that tell their sample size only.
 
     Returns
     -------
     Reports
         Sorted by corridor, period, side and source; `row` leads back to the table.
     """
-    side = table["reporter"].map(SIDES)
-    reporter = table["destination"].where(table["reporter"] == "destination", table["origin"])
+    side = channel_of(table, quantity)
+    # A count by citizenship has its own effects and noise beside one by residence.
+    by_residence = table["criterion"] == "residence"
+    label = table["source"].where(by_residence, table["source"] + "~" + table["criterion"])
+    who = _who(table, label)
     graded = table["accuracy_class"].notna()
-    noise = np.where(graded, side + "_" + table["accuracy_class"].fillna(""), side + ":" + reporter)
+    noise = np.where(graded, side + "_" + table["accuracy_class"].fillna(""), side + ":" + who)
+    sampling = sampling_variance(table, design_effect)
+    index = (table["measure"] == "index").to_numpy()
     frame = pd.DataFrame(
         {
             "corridor": grid.corridor_index(list(table["origin"]), list(table["destination"])),
             "period": grid.period_index(table["period_start"], table["period_end"]),
             "value": table["value"].to_numpy(float),
             "side": side.to_numpy(object),
-            "unit": (side + ":" + table["source"] + ":" + reporter).to_numpy(object),
-            "series": (side + ":" + table["source"]).to_numpy(object),
+            "unit": (side + ":" + label + ":" + who).to_numpy(object),
+            "series": (side + ":" + label).to_numpy(object),
             "noise": noise.astype(object),
             "graded": graded.to_numpy(bool),
             "share": (side + "_" + table["undercount_class"].fillna("unknown")).to_numpy(object),
             "months": table["duration_months"].to_numpy(float),
             "row": np.arange(len(table)),
+            "source": table["source"].to_numpy(object),
+            "family": table["family"].to_numpy(object),
+            "criterion": table["criterion"].to_numpy(object),
+            "span": ((table["period_end"] - table["period_start"]).dt.days / 365.25).round(2),
+            "reading": np.where(index, RELATIVE, np.where(sampling > 0.0, SAMPLED, COUNTED)),
+            "sampling": np.where(index, 0.0, sampling),
+            "floor": table["censored_below"].fillna(0.0).to_numpy(float),
         }
     ).sort_values(["corridor", "period", "series"], kind="stable")
     arrays = {c: _shared(frame[c]) for c in frame.columns if c != "months"}

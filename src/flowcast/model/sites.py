@@ -1,8 +1,9 @@
-"""Stand-ins for what is not Gaussian: counting noise and heavy tails.
+"""Stand-ins for what is not Gaussian: counting noise, figures with a floor, and heavy tails.
 
 At given hyper-parameters each count's likelihood is replaced by the Gaussian that leaves the same
 mean and variance in its tilted distribution (expectation propagation; Minka 2001,
-arXiv:1301.2294), and each scale weight of a Student-t spread by its mean given the rest
+arXiv:1301.2294), and so is what a figure says that is "fewer than". Figures of surveys and indices
+are Gaussian as they are. Each scale weight of a Student-t spread by its mean given the rest
 (variational Bayes; e.g. Tipping & Lawrence 2005, doi 10.1016/j.neucom.2005.02.016). Both need
 only the diagonal of the reports' inverse covariance, which the likelihood's gradient carries.
 """
@@ -14,12 +15,14 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
+from scipy.special import log_ndtr
 
 from flowcast.model.assemble import Core, Sites, assemble
 from flowcast.model.evaluation import evaluate
 from flowcast.model.problem import Problem
+from flowcast.model.reports import COUNTED, RELATIVE, SAMPLED
 
-__all__ = ["initial_sites", "update_sites"]
+__all__ = ["initial_sites", "log_floor", "update_sites"]
 
 FloatArray = NDArray[np.float64]
 
@@ -31,6 +34,7 @@ _WIDEN = (
 _NEWTON_STEPS = 30
 _MIN_PRECISION = 1e-3
 _DAMPING = 0.7
+_LEAST_SHRINK = 1e-6
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,12 +47,34 @@ class _Cavity:
     """Expected squared noise over its variance at weight one, (report,)."""
 
 
+def log_floor(problem: Problem) -> FloatArray:
+    """Return the floor of each report on the scale of its log flow, (report,)."""
+    reports = problem.reports
+    floor = np.log(np.maximum(reports.floor, 1.0))
+    return np.where(reports.reading == RELATIVE, floor / _elasticity(problem), floor)
+
+
+def _elasticity(problem: Problem) -> float:
+    return problem.spec.measurement.index_elasticity
+
+
 def initial_sites(problem: Problem) -> Sites:
-    """Return the delta-method sites, log(z + 1/2) with variance 1/(z + 1/2), and unit weights."""
-    value = problem.reports.value
+    """Return the delta-method sites, log(z + 1/2) with variance 1/(z + 1/2), and unit weights.
+
+    What is no count has its own variance: that of a survey's sampling error, none for an index. A
+    figure below its floor starts at half the floor, give or take a factor of e.
+    """
+    reports = problem.reports
+    mean, variance = np.log(reports.value + 0.5), 1.0 / (reports.value + 0.5)
+    variance = np.where(reports.reading == SAMPLED, reports.sampling, variance)
+    index = reports.reading == RELATIVE
+    mean[index] /= _elasticity(problem)
+    variance[index] = 0.0
+    hidden = reports.censored
+    mean[hidden], variance[hidden] = log_floor(problem)[hidden] - np.log(2.0), 1.0
     return Sites(
-        mean=np.log(value + 0.5),
-        variance=1.0 / (value + 0.5),
+        mean=mean,
+        variance=variance,
         noise_weight=np.ones(problem.reports.n),
         innovation_weight=np.ones(problem.grid.n_corridor),
         unit_weight=np.ones(problem.coefficients.n_unit),
@@ -117,15 +143,55 @@ def tilted_moments(
     return first, second
 
 
-def _count_sites(problem: Problem, sites: Sites, cavity: _Cavity) -> Sites:
-    """Match each count's tilted moments, damped on the scale of natural parameters."""
-    mean, variance = tilted_moments(problem.reports.value, cavity.mean, cavity.variance)
-    precision = np.maximum(1.0 / variance - 1.0 / cavity.variance, _MIN_PRECISION)
-    shift = precision * (mean + (mean - cavity.mean) / (cavity.variance * precision))
-    old = 1.0 / sites.variance
+def below_moments(
+    limit: FloatArray, mean: FloatArray, variance: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Return mean and variance of x under Normal(x | mean, variance) where x is below a limit.
+
+    Parameters
+    ----------
+    limit, mean, variance
+        All (report,).
+    """
+    sd = np.sqrt(variance)
+    t = (limit - mean) / sd
+    # The density over the distribution function, which stays accurate far out in the tail.
+    hazard = np.exp(-0.5 * t**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(t))
+    first = mean - sd * hazard
+    second = variance * np.clip(1.0 - hazard * (t + hazard), _LEAST_SHRINK, 1.0)
+    return first, second
+
+
+def _site_moments(problem: Problem, cavity: _Cavity) -> tuple[NDArray[np.int64], Any, Any]:
+    """Return the reports whose likelihood is not Gaussian, and their tilted moments."""
+    reports, hidden = problem.reports, problem.reports.censored
+    counted = (reports.reading == COUNTED) & ~hidden
+    if problem.spec.measurement.counts != "poisson":
+        counted = np.zeros(reports.n, dtype=bool)
+    if counted.all():
+        rows = np.arange(reports.n)
+        return rows, *tilted_moments(reports.value, cavity.mean, cavity.variance)
+    below, count = np.flatnonzero(hidden), np.flatnonzero(counted)
+    pieces = (
+        tilted_moments(reports.value[count], cavity.mean[count], cavity.variance[count]),
+        below_moments(log_floor(problem)[below], cavity.mean[below], cavity.variance[below]),
+    )
+    mean, variance = (np.concatenate([piece[k] for piece in pieces]) for k in range(2))
+    return np.concatenate([count, below]), mean, variance
+
+
+def _match_sites(problem: Problem, sites: Sites, cavity: _Cavity) -> Sites:
+    """Match tilted moments, damped on the scale of natural parameters."""
+    rows, mean, variance = _site_moments(problem, cavity)
+    around, spread = cavity.mean[rows], cavity.variance[rows]
+    precision = np.maximum(1.0 / variance - 1.0 / spread, _MIN_PRECISION)
+    shift = precision * (mean + (mean - around) / (spread * precision))
+    old = 1.0 / sites.variance[rows]
     new_precision = _DAMPING * precision + (1.0 - _DAMPING) * old
-    new_shift = _DAMPING * shift + (1.0 - _DAMPING) * old * sites.mean
-    return replace(sites, mean=new_shift / new_precision, variance=1.0 / new_precision)
+    new_shift = _DAMPING * shift + (1.0 - _DAMPING) * old * sites.mean[rows]
+    new_mean, new_variance = sites.mean.copy(), sites.variance.copy()
+    new_mean[rows], new_variance[rows] = new_shift / new_precision, 1.0 / new_precision
+    return replace(sites, mean=new_mean, variance=new_variance)
 
 
 def _noise_weights(problem: Problem, cavity: _Cavity, nu: float) -> FloatArray:
@@ -179,8 +245,8 @@ def update_sites(
     out = evaluate(problem, core, sites.innovation_weight, threads=threads)
     cavity = _cavity(core, sites, out)
     tails, new = problem.spec.tails, sites
-    if problem.spec.measurement.counts == "poisson":
-        new = _count_sites(problem, sites, cavity)
+    if problem.spec.measurement.counts == "poisson" or problem.reports.censored.any():
+        new = _match_sites(problem, sites, cavity)
     if tails.reports is not None:
         new = replace(new, noise_weight=_noise_weights(problem, cavity, tails.reports))
     if tails.innovations is not None and problem.parts.path:

@@ -31,12 +31,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import wrightomega
 
 from flowcast.errors import UsageError
 from flowcast.model.assemble import Sites, report_offset, report_sd
 from flowcast.model.coordinates import Coordinates
 from flowcast.model.density import Density
+from flowcast.model.figures import count_mode, draw_below, inexact_figures, log_likelihood
 from flowcast.model.latent import (
     CorridorParts,
     cell_mean,
@@ -45,6 +45,7 @@ from flowcast.model.latent import (
     draw_parts,
 )
 from flowcast.model.problem import Problem
+from flowcast.model.sites import log_floor
 from flowcast.model.trajectory import mirror_symmetric, trajectory
 from flowcast.model.weights import draw_weights
 
@@ -151,12 +152,6 @@ def _noise(problem: Problem, hyper: Hyper, sites: Sites) -> FloatArray:
     return np.asarray(report_sd(hyper)[problem.noise_index] ** 2 / sites.noise_weight)
 
 
-def _log_count(problem: Problem, eta: FloatArray) -> FloatArray:
-    """Return the log Poisson likelihood up to a constant, (report,)."""
-    # Beyond 700 the exponential overflows; no proposal comes back from there.
-    return np.asarray(problem.reports.value * eta - np.exp(np.minimum(eta, 700.0)))
-
-
 def _draw_eta(
     problem: Problem, hyper: Hyper, sites: Sites, mean: FloatArray, rng: np.random.Generator
 ) -> FloatArray:
@@ -174,6 +169,9 @@ def start_state(density: Density, x: FloatArray, rng: np.random.Generator) -> St
     parts = draw_parts(problem, hyper, sites, coefficient, _ALL, rng)
     mean = report_mean(problem, hyper, coefficient, parts)
     eta = _draw_eta(problem, hyper, sites, mean, rng)
+    hidden = problem.reports.censored  # a draw under the site may be above the floor
+    sd = np.sqrt(_noise(problem, hyper, sites)[hidden])
+    eta[hidden] = draw_below(log_floor(problem)[hidden], mean[hidden], sd, rng)
     held = replace(sites, innovation_weight=parts.innovation_weight)
     return State(x, coefficient, parts, eta, held)
 
@@ -195,28 +193,19 @@ def _move_corridors(
     mean = report_mean(problem, hyper, state.coefficient, parts)
     eta = _draw_eta(problem, hyper, sites, mean, rng)
     level = np.log(rng.random(n))
-    if problem.spec.measurement.counts == "poisson":
-        change = _log_count(problem, eta) - _log_count(problem, state.eta)
+    take, inexact = np.ones(n, dtype=bool), np.logical_or(*inexact_figures(problem))
+    if inexact.any():
+        new, old = (log_likelihood(problem, sites, value) for value in (eta, state.eta))
+        # What is Gaussian is proposed as it is, and cancels.
+        change = np.where(inexact, new - old, 0.0)
         old, new = ((value - sites.mean) ** 2 for value in (state.eta, eta))
-        change += 0.5 * (new - old) / sites.variance
+        change[inexact] += 0.5 * ((new - old)[inexact]) / sites.variance[inexact]
         take = level < np.bincount(problem.reports.corridor, change, n)
-    else:
-        take = np.ones(n, dtype=bool)
     parts = _choose(parts, state.parts, take)
     eta = np.where(take[problem.reports.corridor], eta, state.eta)
     sites = replace(sites, innovation_weight=parts.innovation_weight)
     share = float(take[problem.blocks.corridor].mean())
     return replace(state, parts=parts, eta=eta, sites=sites), share
-
-
-def _report_mode(
-    value: FloatArray, mean: FloatArray, noise: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Return mode and scale of each eta given count, mean and noise variance, (report,)."""
-    # At the mode value - exp(eta) = (eta - mean) / noise, which Wright's function solves.
-    shift = mean + noise * value
-    mode = shift - wrightomega(shift + np.log(noise))
-    return mode, 1.0 / np.sqrt(np.exp(np.minimum(mode, 700.0)) + 1.0 / noise)
 
 
 def _move_reports(
@@ -225,18 +214,26 @@ def _move_reports(
     """Draw eta of each report given all else: a Student-t around its mode, then accept or not."""
     mean = report_mean(problem, hyper, state.coefficient, state.parts)
     noise, n = _noise(problem, hyper, state.sites), len(mean)
-    if problem.spec.measurement.counts != "poisson":
-        return replace(state, eta=_draw_eta(problem, hyper, state.sites, mean, rng)), 1.0
-    mode, scale = _report_mode(problem.reports.value, mean, noise)
+    counted, hidden = inexact_figures(problem)
+    exact = state.eta
+    if not counted.all():  # the others are drawn outright
+        exact = _draw_eta(problem, hyper, state.sites, mean, rng)
+        limit = log_floor(problem)[hidden]
+        exact[hidden] = draw_below(limit, mean[hidden], np.sqrt(noise[hidden]), rng)
+    if not counted.any():
+        return replace(state, eta=exact), 1.0
+    mode, scale = count_mode(problem.reports.value, mean, noise)
     eta = mode + scale * rng.standard_t(_PROPOSAL_DF, n)
 
     def log_weight(at: FloatArray) -> FloatArray:
-        target = _log_count(problem, at) - 0.5 * (at - mean) ** 2 / noise
+        count = problem.reports.value * at - np.exp(np.minimum(at, 700.0))
+        target = count - 0.5 * (at - mean) ** 2 / noise
         ratio = ((at - mode) / scale) ** 2 / _PROPOSAL_DF
         return np.asarray(target + 0.5 * (_PROPOSAL_DF + 1.0) * np.log1p(ratio))
 
     take = np.log(rng.random(n)) < log_weight(eta) - log_weight(state.eta)
-    return replace(state, eta=np.where(take, eta, state.eta)), float(take.mean())
+    eta = np.where(counted, np.where(take, eta, state.eta), exact)
+    return replace(state, eta=eta), float(take[counted].mean())
 
 
 def _draw_weights(problem: Problem, hyper: Hyper, state: State, rng: np.random.Generator) -> State:

@@ -44,7 +44,8 @@ def _measure(problem: Problem, hyper: Mapping[str, Any]) -> Measure:
     totals = problem.totals
     assert totals is not None, "a problem without sums has none to measure"
     poisson = problem.spec.measurement.counts == "poisson"
-    return Measure(totals, float(hyper["sd_noise_total"]) ** 2, poisson)
+    variance = float(hyper["sd_noise_total"]) ** 2 + totals.sampling
+    return Measure(totals, variance, poisson)
 
 
 def totals_log_weight(problem: Problem, hyper: Mapping[str, Any], sites: Sites) -> float:
@@ -239,7 +240,8 @@ def draw_totals(
     cells = np.concatenate([log_flow[frame.corridors.corridor], series], axis=1).ravel()
     seen = frame.select @ cells + frame.unit @ (coefficient - problem.coefficients.mean)
     log_part = add_up(totals, seen + entry_offset(frame, hyper))
-    noise = float(hyper["sd_noise_total"]) * rng.standard_normal(len(log_part))
+    sd = np.sqrt(_measure(problem, hyper).variance)[totals.part_total]
+    noise = sd * rng.standard_normal(len(log_part))
     count = rng.poisson(np.exp(np.minimum(log_part + noise, _MAX_LOG)))
     return np.bincount(totals.part_total, totals.part_sign * count, totals.n)
 

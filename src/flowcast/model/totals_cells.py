@@ -71,7 +71,7 @@ def is_single_cell(table: pd.DataFrame, grid: Grid) -> NDArray[np.bool_]:
     grid
         The cells.
     """
-    alone = (table["measure"] == "flow").to_numpy()
+    alone = table["measure"].isin(("flow", "index")).to_numpy()
     for side in ("origin", "destination"):
         alone = alone & table[side].isin(grid.places).to_numpy()
     first, last = _span(table, grid)

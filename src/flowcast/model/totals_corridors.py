@@ -18,7 +18,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from flowcast.model.assemble import Core
-from flowcast.model.problem import SIDES, Problem
+from flowcast.model.effects import EffectTerms
+from flowcast.model.problem import Problem
 from flowcast.model.reports import Reports
 
 __all__ = [
@@ -119,8 +120,8 @@ def indicator(rows: int, columns: IntArray, width: int) -> sp.csr_array:
     return sp.csr_array((np.ones(len(row)), (row, columns[row])), shape=(rows, width))
 
 
-def unit_design(problem: Problem, reports: Reports) -> sp.csr_array:
-    """Return the reporter and reporter-by-period effects of some reports, (report, coefficient)."""
+def unit_design(problem: Problem, reports: Reports, effects: EffectTerms) -> sp.csr_array:
+    """Return how reports see the flows: (report, coefficient) of their reporters and `effects`."""
     where = _where(problem)
     keys: dict[str, Sequence[str] | NDArray[np.object_]] = {
         "reporter": reports.unit,
@@ -130,6 +131,10 @@ def unit_design(problem: Problem, reports: Reports) -> sp.csr_array:
     for group, names in keys.items():
         at = np.array([where.get((group, name), -1) for name in names], dtype=np.int64)
         out = out + indicator(reports.n, at, problem.coefficients.n)
+    at = np.array([where["effect", name] for name in effects.names], dtype=np.int64)
+    if len(at):
+        place = (effects.report, at[effects.index])
+        out = out + sp.csr_array((effects.value, place), shape=out.shape)
     return sp.csr_array(out)
 
 
@@ -176,24 +181,21 @@ def lay_out_corridors(problem: Problem, corridor: IntArray, series: tuple[str, .
     report = np.flatnonzero(np.isin(reports.corridor, corridor))
     owner = np.searchsorted(corridor, reports.corridor[report])
     place = np.arange(len(report)) - np.searchsorted(owner, owner)
-    part = _part(reports, report)
-    design = unit_design(problem, part) + cell_design(problem, part.corridor, part.period)
+    part = reports.take(report)
+    effects = problem.effects.take(report)
+    design = unit_design(problem, part, effects) + cell_design(problem, part.corridor, part.period)
     group = [problem.series.index(s) if s in problem.series else -1 for s in series]
     return Corridors(
         corridor=corridor.astype(np.int64),
         n_period=problem.grid.n_period,
         series=series,
-        side=np.array([SIDES.index(s.split(":")[0]) for s in series], dtype=np.int64),
+        side=np.array([problem.sides.index(s.split(":")[0]) for s in series], dtype=np.int64),
         group=np.array(group, dtype=np.int64),
         cell=_cell_rows(problem, corridor, problem.grid.n_period + len(series)),
         report=report.astype(np.int64),
         slot=np.column_stack([owner, place]).astype(np.int64),
         design=sp.csr_array(design),
     )
-
-
-def _part(reports: Reports, rows: IntArray) -> Reports:
-    return Reports(**{f: getattr(reports, f)[rows] for f in Reports.__dataclass_fields__})
 
 
 def effect_variance(own: Corridors, hyper: Mapping[str, Any]) -> FloatArray:

@@ -48,13 +48,13 @@ class Measure:
     totals
         The sums.
     variance
-        Of the noise of a sum on the log scale.
+        Of the noise of each sum on the log scale, (total,).
     poisson
         False for the delta approximation, variance 1 / (value + 1/2).
     """
 
     totals: Totals
-    variance: float
+    variance: FloatArray
     poisson: bool
 
 
@@ -193,9 +193,9 @@ def _net(
 @njit(cache=True, nogil=True, error_model="numpy")
 def _evaluate(
     entries: FloatArray, entry_start: IntArray, part_start: IntArray, sign: IntArray,
-    net: NDArray[np.bool_], values: FloatArray, variance: float, poisson: bool, nodes: FloatArray,
-    log_weights: FloatArray, log_part: FloatArray, share: FloatArray, by_part: FloatArray,
-    by_total: FloatArray,
+    net: NDArray[np.bool_], values: FloatArray, variance: FloatArray, poisson: bool,
+    nodes: FloatArray, log_weights: FloatArray, log_part: FloatArray, share: FloatArray,
+    by_part: FloatArray, by_total: FloatArray,
 ) -> None:  # fmt: skip
     """Fill what `Local` holds: `by_part` (3, part) and `by_total` (3, total)."""
     n_part, n_total = len(entry_start), len(part_start)
@@ -214,11 +214,11 @@ def _evaluate(
         hi = part_start[r + 1] if r + 1 < n_total else n_part
         if net[r]:
             by_total[0, r], by_total[1, r], by_total[2, r] = _net(
-                values[r], log_part[lo:hi], sign[lo:hi], variance, by_part[:, lo:hi]
+                values[r], log_part[lo:hi], sign[lo:hi], variance[r], by_part[:, lo:hi]
             )
         else:
             value, slope, curvature = _count(
-                values[r], log_part[lo], variance, poisson, nodes, log_weights
+                values[r], log_part[lo], variance[r], poisson, nodes, log_weights
             )
             by_total[0, r], by_total[1, r], by_total[2, r] = value, 0.0, 0.0
             by_part[0, lo], by_part[1, lo], by_part[2, lo] = slope, curvature, -curvature

@@ -15,8 +15,15 @@ from numpy.typing import NDArray
 
 from flowcast.errors import Faults
 from flowcast.model.grid import Grid
-from flowcast.model.reports import SIDES, Reports, build_reports, duration_weights
+from flowcast.model.reports import (
+    Reports,
+    build_reports,
+    channel_of,
+    duration_weights,
+    sampling_variance,
+)
 from flowcast.model.totals_cells import PlacesOutside, SumCells, is_single_cell, resolve_sums
+from flowcast.vocabulary import Quantity
 
 __all__ = ["MOST_TOTALS", "Detail", "Totals", "build_totals"]
 
@@ -55,6 +62,8 @@ class Totals:
     ----------
     row, value, net
         Position in the table, figure less its details (persons), and whether it is net, (total,).
+    sampling
+        Variance of a survey's sampling error on the log scale, (total,); 0 where there is none.
     part_total, part_sign
         Report of each part, and 1 or -1, (part,).
     entry_part
@@ -72,6 +81,7 @@ class Totals:
     row: IntArray
     value: FloatArray
     net: NDArray[np.bool_]
+    sampling: FloatArray
     part_total: IntArray
     part_sign: IntArray
     entry_part: IntArray
@@ -111,11 +121,12 @@ class _Row:
     months: float
     grade: str
     value: float
-
-    @property
-    def side(self) -> str:
-        """Side of what a sum adds up; a net figure takes the other one away."""
-        return SIDES[self.reporter]
+    side: str
+    """Side of what a sum adds up; a net figure takes the other one away."""
+    family: str
+    criterion: str
+    span: float
+    sampling: float
 
     @property
     def definition(self) -> tuple[float, str]:
@@ -124,28 +135,43 @@ class _Row:
 
     def unit(self, side: str) -> str:
         """Return whose effect a part on this side carries."""
-        return f"{side}:{self.source}:{self.who}"
+        return f"{side}:{self.series}:{self.who}"
+
+    @property
+    def series(self) -> str:
+        """The source, with a criterion other than residence."""
+        return self.source + (f"~{self.criterion}" if self.criterion != "residence" else "")
 
 
-def _read(table: pd.DataFrame) -> dict[int, _Row]:
+def _read(table: pd.DataFrame, quantity: Quantity, design_effect: float) -> dict[int, _Row]:
     """Return the rows by their position in the whole table."""
     columns = ["source", "measure", "reporter", "origin", "destination"]
-    words = {c: table[c].fillna("").astype(str).tolist() for c in (*columns, "undercount_class")}
+    more = ("undercount_class", "family", "criterion")
+    words = {c: table[c].fillna("").astype(str).tolist() for c in (*columns, *more)}
     numbers = {c: table[c].to_numpy(float).tolist() for c in ("duration_months", "value")}
+    side = channel_of(table, quantity).astype(str).tolist()
+    span = ((table["period_end"] - table["period_start"]).dt.days / 365.25).round(2).tolist()
+    sampling = sampling_variance(table, design_effect).tolist()
     out = {}
     for k, label in enumerate(table.index.to_numpy().astype(int).tolist()):
         source, measure, reporter, origin, destination = (words[c][k] for c in columns)
         who = destination if reporter == "destination" else origin
+        who = source if reporter == "other" else who
         months, value = (numbers[c][k] for c in ("duration_months", "value"))
         grade = words["undercount_class"][k]
-        out[label] = _Row(label, source, measure, reporter, who, months, grade, value)
+        out[label] = _Row(
+            label, source, measure, reporter, who, months, grade, value, side[k],
+            words["family"][k], words["criterion"][k], span[k], sampling[k],
+        )  # fmt: skip
     return out
 
 
-def _index_details(table: pd.DataFrame, grid: Grid, units: Iterable[str]) -> dict[str, _Known]:
+def _index_details(
+    table: pd.DataFrame, grid: Grid, units: Iterable[str], quantity: Quantity
+) -> dict[str, _Known]:
     """Return, for each reporting unit, the cells it reports one by one."""
     known = {unit: _Known({}, []) for unit in units}
-    reports = build_reports(table, grid)
+    reports = build_reports(table, grid, quantity=quantity)
     at = table.index.to_numpy()[reports.row]
     for k in np.flatnonzero(np.isin(reports.unit, list(known))):
         cell = int(reports.corridor[k] * grid.n_period + reports.period[k])
@@ -199,7 +225,7 @@ class _Builder:
         taken: list[tuple[int, int]] = []
         for sign, side, part in (
             (1, row.side, cells.plus),
-            (-1, _OTHER_SIDE[row.side], cells.minus),
+            (-1, _OTHER_SIDE.get(row.side, row.side), cells.minus),
         ):
             flat, known = _flat(part, self.grid), self.known[row.unit(side)]
             left, details = _take_off(flat, known) if self.subtract else (flat, [])
@@ -260,6 +286,7 @@ class _Builder:
             row=np.array(labels, dtype=np.int64),
             value=np.array([self.values[label] for label in labels]),
             net=np.array([self.rows[label].measure == "net" for label in labels]),
+            sampling=np.array([self.rows[label].sampling for label in labels]),
             part_total=part_total,
             part_sign=np.array([part.sign for part in self.parts], dtype=np.int64),
             entry_part=np.repeat(np.arange(len(size)), size).astype(np.int64),
@@ -284,11 +311,18 @@ class _Builder:
             value=np.zeros(len(cell)),
             side=spread([part.side for part in self.parts]),
             unit=spread([row.unit(part.side) for row, part in pairs]),
-            series=spread([f"{part.side}:{row.source}" for row, part in pairs]),
+            series=spread([f"{part.side}:{row.series}" for row, part in pairs]),
             noise=spread(["total"] * len(pairs)),
             graded=np.zeros(len(cell), dtype=bool),
             share=spread([f"{p.side}_{p.definition[1] or 'unknown'}" for p in self.parts]),
             duration=np.repeat(months, size, axis=0),
+            source=spread([row.source for row, _ in pairs]),
+            family=spread([row.family for row, _ in pairs]),
+            criterion=spread([row.criterion for row, _ in pairs]),
+            span=np.repeat([row.span for row, _ in pairs], size),
+            reading=np.zeros(len(cell), dtype=np.int64),
+            sampling=np.zeros(len(cell)),
+            floor=np.zeros(len(cell)),
         )
 
 
@@ -299,6 +333,8 @@ def build_totals(
     *,
     outside: PlacesOutside = "refuse",
     details: bool = True,
+    quantity: Quantity = "flow",
+    design_effect: float = 1.0,
 ) -> tuple[Totals | None, tuple[str, ...]]:
     """Turn the rows that are sums of cells into rows of an operator on cells.
 
@@ -315,6 +351,8 @@ def build_totals(
         What to do with sums over places that are not all in the model.
     details
         Whether to take the details of the same reporter off its totals.
+    quantity, design_effect
+        As for `build_reports`.
 
     Returns
     -------
@@ -335,9 +373,9 @@ def build_totals(
     if sums.empty:
         return None, ()
     cells = resolve_sums(sums, grid, faults, outside)
-    rows = _read(table)
-    units = {rows[k].unit(side) for k in sums.index for side in _OTHER_SIDE}
-    known = _index_details(table[single], grid, units)
+    rows = _read(table, quantity, design_effect)
+    units = {rows[k].unit(side) for k in sums.index for side in (*_OTHER_SIDE, rows[k].side)}
+    known = _index_details(table[single], grid, units, quantity)
     builder = _Builder(rows, grid, faults, known, details)
     labels = sums.index.to_numpy().astype(int).tolist()
     net = [rows[label].measure == "net" for label in labels]

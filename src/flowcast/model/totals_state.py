@@ -19,7 +19,7 @@ from scipy.linalg import solve_triangular
 
 from flowcast.model.assemble import Sites, assemble, report_offset
 from flowcast.model.evaluation import solve
-from flowcast.model.problem import Problem
+from flowcast.model.problem import Problem, share_positions
 from flowcast.model.totals_corridors import (
     Conditional,
     Corridors,
@@ -66,6 +66,8 @@ class Frame:
         The same for reporter and reporter-by-period effects, (entry, coefficient).
     share_index
         Index of each entry into the share classes.
+    fixed
+        Prior mean of what `unit` adds up, (entry,).
     entry_design
         The coefficients' part in each entry, (entry, coefficient).
     """
@@ -76,6 +78,7 @@ class Frame:
     select: sp.csr_array
     unit: sp.csr_array
     share_index: IntArray
+    fixed: FloatArray
     entry_design: sp.csr_array
 
     @property
@@ -103,23 +106,25 @@ def build_frame(problem: Problem) -> Frame:
     if series:
         effect = np.array([series.index(s) for s in entries.series], dtype=np.int64)
         select = select + indicator(entries.n, block * own.width + n_period + effect, own.n_state)
-    labels, unit = problem.labels["share_class"], unit_design(problem, entries)
+    labels = problem.labels["share_class"]
+    unit = unit_design(problem, entries, problem.total_effects)
     return Frame(
         totals=totals,
         corridors=own,
         others=lay_out_corridors(problem, np.setdiff1d(problem.blocks.corridor, corridor), ()),
         select=sp.csr_array(select),
         unit=unit,
-        share_index=np.array([labels.index(s) for s in entries.share], dtype=np.int64),
+        share_index=share_positions(labels, entries.share),
+        fixed=np.asarray(unit @ problem.coefficients.mean),
         entry_design=sp.csr_array(select @ own.cell + unit),
     )
 
 
 def entry_offset(frame: Frame, hyper: Mapping[str, Any]) -> FloatArray:
-    """Return the log factor of definition and undercount of each entry, (entry,)."""
+    """Return the log factor of definition, undercount and prior biases of each entry, (entry,)."""
     entries = frame.totals.entries
     offset = report_offset(hyper, entries.duration, frame.share_index)
-    return np.asarray(np.zeros(entries.n) + offset)
+    return np.asarray(frame.fixed + offset)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -32,14 +32,15 @@ class Reader:
     publisher, reads
         Whose files, and which.
     gives
-        ``"observations"`` (for `observations_from_frame`) or ``"covariates"`` (a table of places).
+        ``"observations"`` (for `observations_from_frame`), ``"covariates"`` (a table of places) or
+        ``"corridors"`` (a table of pairs of places).
     """
 
     module: str
     function: str
     publisher: str
     reads: str
-    gives: Literal["observations", "covariates"] = "observations"
+    gives: Literal["observations", "covariates", "corridors"] = "observations"
 
     def load(self) -> "Callable[..., pd.DataFrame]":
         """Return the reading function."""
@@ -95,6 +96,25 @@ _ALL: Final = {
     "oecd_migration": Reader(
         "oecd", "read_migration", "OECD", "International Migration Database (CSV)"
     ),
+    "ilostat_migration": Reader(
+        "ilostat", "read_migration", "ILO", "inflow of foreign citizens, MFL_NCIT_SEX_CCT_NB (CSV)"
+    ),
+    "bilateral_remittances": Reader(
+        "knomad",
+        "read_remittances",
+        "KNOMAD and World Bank",
+        "bilateral remittance matrix (workbook)",
+        "corridors",
+    ),
+    "governance_indicators": Reader(
+        "mgi", "read_indicators", "IOM", "Migration Governance Indicators (CSV)", "covariates"
+    ),
+    "advertising_audience": Reader(
+        "audience", "read_audience", "your own queries", "users of a platform by origin (CSV)"
+    ),
+    "search_index": Reader(
+        "search", "read_index", "your own export", "search terms in the form of Google Trends (CSV)"
+    ),
 }
 READERS: Final[Mapping[str, Reader]] = MappingProxyType(_ALL)
 """Every reader by name."""
@@ -117,9 +137,9 @@ def read_source(
     Returns
     -------
     pandas.DataFrame
-        Columns of the observation contract (or `place`, `year` and covariates). Values are the
-        file's own, in persons; ``attrs["left_out"]`` has the number of rows that were left out,
-        by reason.
+        Columns of the observation contract (or keys and covariates of places or corridors).
+        Values are the file's own, in persons; ``attrs["left_out"]`` has the number of rows that
+        were left out, by reason.
 
     Raises
     ------
@@ -131,7 +151,7 @@ def read_source(
     Examples
     --------
     >>> sorted(READERS)[:2]
-    ['dtm_displacement', 'eurostat_flows']
+    ['advertising_audience', 'bilateral_remittances']
     >>> read_source("eurostat", "file.csv")
     Traceback (most recent call last):
     flowcast.errors.UsageError: (reader) | found 'eurostat'; allowed: ...

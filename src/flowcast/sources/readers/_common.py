@@ -17,7 +17,14 @@ from flowcast.places import all_places, fix_code
 from flowcast.sources.readers._tables import add_limited, row_of
 from flowcast.vocabulary import OBSERVATION_COLUMNS, OBSERVATION_KEY
 
-__all__ = ["LeftOut", "as_covariates", "as_observations", "as_year", "to_alpha2"]
+__all__ = [
+    "LeftOut",
+    "as_corridors",
+    "as_covariates",
+    "as_observations",
+    "as_year",
+    "to_alpha2",
+]
 
 Scheme = Literal["alpha2", "alpha3", "m49"]
 
@@ -244,15 +251,52 @@ def as_covariates(
     InputError
         With every fault; or if no row is left, or a place has two rows for a year.
     """
+    return _as_table(frame, ("place", "year"), units, left_out, faults)
+
+
+def as_corridors(
+    frame: pd.DataFrame, units: Mapping[str, str], left_out: LeftOut, faults: Faults
+) -> pd.DataFrame:
+    """Return a finished table of corridors: `origin`, `destination`, `year`, and the covariates.
+
+    Parameters
+    ----------
+    frame
+        `origin` and `destination` (alpha-2), `year` and the covariates.
+    units
+        Unit of each covariate; becomes ``attrs["units"]``.
+    left_out
+        Becomes ``attrs["left_out"]``.
+    faults
+        What was found until now; raised here, all at once.
+
+    Raises
+    ------
+    InputError
+        With every fault; or if no row is left, or a corridor has two rows for a year.
+    """
+    return _as_table(frame, ("origin", "destination", "year"), units, left_out, faults)
+
+
+def _as_table(
+    frame: pd.DataFrame,
+    keys: tuple[str, ...],
+    units: Mapping[str, str],
+    left_out: LeftOut,
+    faults: Faults,
+) -> pd.DataFrame:
+    """Return a finished table of covariates: its keys, and a column for each covariate."""
     faults.raise_if_any()
-    frame = left_out.drop(frame, frame[list(units)].isna().all(axis=1), "no value")
-    again = frame[frame.duplicated(["place", "year"])]
-    for row, place, year in zip(again.index, again["place"], again["year"], strict=True):
-        add_limited(faults, f"{place} {year} again", "one row per place and year", row=row_of(row))
+    values = frame.reindex(columns=list(units))
+    frame = left_out.drop(frame, values.isna().all(axis=1), "no value")
+    again = frame.loc[frame.duplicated(list(keys)), list(keys)]
+    allowed = f"one row per {', '.join(keys[:-1])} and {keys[-1]}"
+    for row, *key in again.itertuples(name=None):
+        add_limited(faults, f"{' '.join(map(str, key))} again", allowed, row=row_of(row))
     if frame.empty:
         told = "; ".join(f"{reason}: {n}" for reason, n in left_out.counts.items())
         faults.add(f"no row that can be used ({told})", "at least one figure of a country")
     faults.raise_if_any()
-    frame = frame[["place", "year", *units]].reset_index(drop=True).rename_axis(columns=None)
+    frame = frame[[*keys, *units]].reset_index(drop=True).rename_axis(columns=None)
     frame.attrs.update(left_out=dict(left_out.counts), units=dict(units))
     return frame

@@ -4,12 +4,16 @@ The names of the package's own list come first; here stand the formal and former
 United Nations, which UNHCR uses as well.
 """
 
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
-from flowcast.places import all_places
+import pandas as pd
 
-__all__ = ["name_to_alpha2"]
+from flowcast.places import all_places
+from flowcast.sources.readers._common import to_alpha2
+
+__all__ = ["name_to_alpha2", "place_to_alpha2"]
 
 ALIASES: Final[dict[str, str]] = {
     "bolivia (plurinational state of)": "BO",
@@ -82,3 +86,29 @@ def name_to_alpha2(name: str) -> str | None:
     ('KR', 'NO', None)
     """
     return _known().get(" ".join(name.split()).casefold())
+
+
+def place_to_alpha2(cells: pd.Series, special: Mapping[str, str | None] | None = None) -> pd.Series:
+    """Return the alpha-2 code of each country, by whichever code or name stands there.
+
+    Parameters
+    ----------
+    cells
+        Codes of two or three letters, or names.
+    special
+        What certain cells mean, in small letters: an alpha-2 code, ``""`` for a total, None for no
+        single country.
+
+    Examples
+    --------
+    >>> place_to_alpha2(pd.Series(["KE", "ken", "Kenya", "Africa", ""]), {"": ""}).tolist()
+    ['KE', 'KE', 'KE', nan, '']
+    """
+    upper = cells.str.upper()
+    codes = to_alpha2(upper, "alpha2")
+    codes = codes.fillna(to_alpha2(upper, "alpha3"))
+    names = {name: name_to_alpha2(name) for name in cells.unique()}
+    codes = codes.fillna(cells.map(names).astype("str"))
+    special = special or {}
+    told = cells.str.casefold().isin(list(special))
+    return codes.where(~told, cells.str.casefold().map(special).astype("str")).astype("str")
