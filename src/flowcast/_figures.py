@@ -116,7 +116,8 @@ def draw_figures(
     out = np.empty_like(expected)
     counted, sampled = reports.reading == COUNTED, reports.reading == SAMPLED
     out[:, counted] = rng.poisson(expected[:, counted])
-    out[:, reports.reading == RELATIVE] = expected[:, reports.reading == RELATIVE]
+    index = reports.reading == RELATIVE
+    out[:, index] = np.maximum(expected[:, index] - 0.5, 0.0)  # what is fitted is log(value + 1/2)
     error = standard_error[sampled]
     relative = expected[:, sampled] * np.sqrt(reports.sampling[sampled])
     sd = np.where(np.isnan(error), relative, error)

@@ -111,7 +111,7 @@ def test_intervals_cover_the_median_as_often_as_they_say() -> None:
 
 def test_a_median_between_nothing_and_infinity_is_unknown() -> None:
     logs = log_ratio([0, 5], [5, 0])
-    found = median_intervals(pd.DataFrame({"g": 1, "x": logs}), ["g"], "x", 0.5).iloc[0]
+    found = median_intervals(pd.DataFrame({"g": 1, "x": logs}), ["g"], "x", 0.4).iloc[0]
     assert np.isnan(found["ratio"])
     assert (found["lower"], found["upper"]) == (0.0, np.inf)
 
@@ -143,7 +143,7 @@ def test_a_departure_from_one_side_only_is_none() -> None:
 
 
 @given(seeds)
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_the_order_of_rows_does_not_matter(seed: int) -> None:
     frame = world(seed % 7, noise=0.3)
     frame.loc[at(frame, "DE", "FR", "origin", 2014), "value"] *= 20
@@ -158,7 +158,7 @@ def test_the_order_of_rows_does_not_matter(seed: int) -> None:
 
 
 @given(seeds, st.sampled_from(PLACES), st.sampled_from([0.25, 2.0, 8.0]))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_a_reporter_scaled_by_c_has_its_mirror_ratio_scaled_by_c(
     seed: int, place: str, c: float
 ) -> None:
@@ -176,7 +176,7 @@ def test_a_reporter_scaled_by_c_has_its_mirror_ratio_scaled_by_c(
 
 
 @given(seeds)
-@settings(max_examples=25)
+@settings(max_examples=6)
 def test_clean_data_have_no_outliers_no_breaks_and_no_revisions(seed: int) -> None:
     quality = assess(observed(world(seed)))
     assert len(quality.outliers) == len(quality.breaks) == len(quality.revised) == 0
@@ -184,7 +184,7 @@ def test_clean_data_have_no_outliers_no_breaks_and_no_revisions(seed: int) -> No
 
 
 @given(seeds, st.sampled_from([0.1, 10.0]), st.sampled_from([2011, 2014, 2019]))
-@settings(max_examples=20)
+@settings(max_examples=6)
 def test_a_planted_outlier_is_found_with_what_was_expected(
     seed: int, factor: float, year: int
 ) -> None:
@@ -202,7 +202,7 @@ def test_a_planted_outlier_is_found_with_what_was_expected(
 
 
 @given(seeds, st.sampled_from([0.3, 3.0]), st.sampled_from([2012, 2015, 2017]))
-@settings(max_examples=20)
+@settings(max_examples=6)
 def test_a_planted_break_is_found_and_is_no_outlier(seed: int, factor: float, year: int) -> None:
     frame = world(seed)
     later = by(frame, "PL", "origin") & (frame["year"] >= year)
@@ -240,7 +240,7 @@ def test_a_steady_trend_is_neither_outlier_nor_break() -> None:
 
 
 @given(seeds, st.floats(1.05, 4.0))
-@settings(max_examples=15)
+@settings(max_examples=6)
 def test_planted_revisions_are_found(seed: int, factor: float) -> None:
     old = world(seed)
     rng = np.random.default_rng(seed)
@@ -300,7 +300,8 @@ def test_changes_of_definition_are_told_with_their_year() -> None:
         ["2020", "2020", True, 2],
     ]
     assert table["duration_months"].fillna(-1).tolist() == [3.0, 12.0, -1.0]
-    assert "minimum stay 12 months / " in table["definition"].iloc[2]
+    stays = [one.split("; ")[1] for one in table["definition"].iloc[2].split(" / ")]
+    assert stays == ["minimum stay 12 months", "minimum stay 6 months"]
 
 
 def test_a_reporter_that_is_neither_side_is_named_so() -> None:

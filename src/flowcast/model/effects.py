@@ -14,7 +14,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec
-from flowcast.errors import Fault, InputError
+from flowcast.errors import Fault, FlowcastError, InputError
 from flowcast.model.grid import Grid
 from flowcast.model.process import cell_values
 from flowcast.model.reports import Reports
@@ -95,6 +95,8 @@ def effect_columns(spec: ModelSpec, data: xr.Dataset | None, grid: Grid) -> dict
                 Fault(f"effect {effect.name}", f.found, f.allowed, f.row, f.column, f.hint)
                 for f in error.faults
             ]
+        except FlowcastError as error:
+            faults.append(Fault(f"effect {effect.name}", str(error)))
     if faults:
         raise InputError(faults)
     return out

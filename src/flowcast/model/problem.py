@@ -157,9 +157,10 @@ class Problem:
 
 
 def _find_sides(reports: Reports, totals: Totals | None) -> tuple[str, ...]:
-    """Return the sides there are; both of administrative flows always, so that they are pooled."""
+    """Return the sides there are; of those of administrative flows both if there is one."""
     found = {*reports.side, *(totals.entries.side if totals is not None else ())}
-    return tuple(c for c in CHANNELS if c in found or c in SIDES.values())
+    found |= set(SIDES.values()) if found & set(SIDES.values()) else set()
+    return tuple(c for c in CHANNELS if c in found)
 
 
 def _find_parts(spec: ModelSpec, grid: Grid) -> Parts:

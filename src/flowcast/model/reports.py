@@ -251,7 +251,7 @@ def usable_rows(
     """
     faults = Faults(name)
     _check_words(table, quantity, faults)
-    table = as_cells(table, quantity)
+    published, table = table, as_cells(table, quantity)
     single = is_single_cell(table, grid)
     _check_periods(table[single], grid, faults)
     _check_alone(table[~single], faults)
@@ -260,7 +260,8 @@ def usable_rows(
     faults.raise_if_any()
     cell = ["source", "measure", "origin", "destination", "period_start", "period_end", "reporter"]
     cell.append("criterion")
-    newest = ~table.sort_values("vintage", na_position="first").duplicated(cell, keep="last")
+    # By the dates published: two stocks of one year are two reports of a cell, not two vintages.
+    newest = ~published.sort_values("vintage", na_position="first").duplicated(cell, keep="last")
     return np.asarray(newest.reindex(table.index) & table["mirror_of"].isna())
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
-from scipy.special import log_ndtr
+from scipy.special import erfcx
 
 from flowcast.model.assemble import Core, Sites, assemble
 from flowcast.model.evaluation import evaluate
@@ -156,7 +156,7 @@ def below_moments(
     sd = np.sqrt(variance)
     t = (limit - mean) / sd
     # The density over the distribution function, which stays accurate far out in the tail.
-    hazard = np.exp(-0.5 * t**2 - 0.5 * np.log(2.0 * np.pi) - log_ndtr(t))
+    hazard = np.sqrt(2.0 / np.pi) / erfcx(-t / np.sqrt(2.0))
     first = mean - sd * hazard
     second = variance * np.clip(1.0 - hazard * (t + hazard), _LEAST_SHRINK, 1.0)
     return first, second

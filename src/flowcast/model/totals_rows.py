@@ -6,7 +6,7 @@ off its totals, and what is left is the report of the remaining cells; a total o
 left says nothing new.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -15,14 +15,9 @@ from numpy.typing import NDArray
 
 from flowcast.errors import Faults
 from flowcast.model.grid import Grid
-from flowcast.model.reports import (
-    Reports,
-    build_reports,
-    channel_of,
-    duration_weights,
-    sampling_variance,
-)
+from flowcast.model.reports import Reports, build_reports, duration_weights
 from flowcast.model.totals_cells import PlacesOutside, SumCells, is_single_cell, resolve_sums
+from flowcast.model.totals_read import Row, read_rows
 from flowcast.vocabulary import Quantity
 
 __all__ = ["MOST_TOTALS", "Detail", "Totals", "build_totals"]
@@ -109,73 +104,24 @@ class _Known:
     sums: list[tuple[int, frozenset[int]]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Row:
-    """One row of the table."""
-
-    label: int
-    source: str
-    measure: str
-    reporter: str
-    who: str
-    months: float
-    grade: str
-    value: float
-    side: str
-    """Side of what a sum adds up; a net figure takes the other one away."""
-    family: str
-    criterion: str
-    span: float
-    sampling: float
-
-    @property
-    def definition(self) -> tuple[float, str]:
-        """What has to agree for details to be part of a total."""
-        return (12.0 if np.isnan(self.months) else self.months, self.grade)
-
-    def unit(self, side: str) -> str:
-        """Return whose effect a part on this side carries."""
-        return f"{side}:{self.series}:{self.who}"
-
-    @property
-    def series(self) -> str:
-        """The source, with a criterion other than residence."""
-        return self.source + (f"~{self.criterion}" if self.criterion != "residence" else "")
-
-
-def _read(table: pd.DataFrame, quantity: Quantity, design_effect: float) -> dict[int, _Row]:
-    """Return the rows by their position in the whole table."""
-    columns = ["source", "measure", "reporter", "origin", "destination"]
-    more = ("undercount_class", "family", "criterion")
-    words = {c: table[c].fillna("").astype(str).tolist() for c in (*columns, *more)}
-    numbers = {c: table[c].to_numpy(float).tolist() for c in ("duration_months", "value")}
-    side = channel_of(table, quantity).astype(str).tolist()
-    span = ((table["period_end"] - table["period_start"]).dt.days / 365.25).round(2).tolist()
-    sampling = sampling_variance(table, design_effect).tolist()
-    out = {}
-    for k, label in enumerate(table.index.to_numpy().astype(int).tolist()):
-        source, measure, reporter, origin, destination = (words[c][k] for c in columns)
-        who = destination if reporter == "destination" else origin
-        who = source if reporter == "other" else who
-        months, value = (numbers[c][k] for c in ("duration_months", "value"))
-        grade = words["undercount_class"][k]
-        out[label] = _Row(
-            label, source, measure, reporter, who, months, grade, value, side[k],
-            words["family"][k], words["criterion"][k], span[k], sampling[k],
-        )  # fmt: skip
-    return out
-
-
 def _index_details(
-    table: pd.DataFrame, grid: Grid, units: Iterable[str], quantity: Quantity
+    table: pd.DataFrame,
+    grid: Grid,
+    rows: Mapping[int, Row],
+    sums: Iterable[int],
+    quantity: Quantity,
 ) -> dict[str, _Known]:
-    """Return, for each reporting unit, the cells it reports one by one."""
-    known = {unit: _Known({}, []) for unit in units}
+    """Return, for each reporting unit of a sum, the cells it reports one by one."""
+    pairs = {(k, side) for k in sums for side in (*_OTHER_SIDE, rows[k].side)}
+    known = {rows[k].book(side): _Known({}, []) for k, side in pairs}
+    units = sorted({rows[k].unit(side) for k, side in pairs})
     reports = build_reports(table, grid, quantity=quantity)
     at = table.index.to_numpy()[reports.row]
-    for k in np.flatnonzero(np.isin(reports.unit, list(known))):
-        cell = int(reports.corridor[k] * grid.n_period + reports.period[k])
-        known[reports.unit[k]].single[cell] = int(at[k])
+    for k in np.flatnonzero(np.isin(reports.unit, units)):
+        cell, row = int(reports.corridor[k] * grid.n_period + reports.period[k]), int(at[k])
+        book = rows[row].book(reports.side[k])
+        if book in known:
+            known[book].single[cell] = row
     return known
 
 
@@ -209,7 +155,7 @@ class _Part:
 
 @dataclass(slots=True, eq=False)
 class _Builder:
-    rows: dict[int, _Row]
+    rows: dict[int, Row]
     grid: Grid
     faults: Faults
     known: dict[str, _Known]
@@ -227,7 +173,7 @@ class _Builder:
             (1, row.side, cells.plus),
             (-1, _OTHER_SIDE.get(row.side, row.side), cells.minus),
         ):
-            flat, known = _flat(part, self.grid), self.known[row.unit(side)]
+            flat, known = _flat(part, self.grid), self.known[row.book(side)]
             left, details = _take_off(flat, known) if self.subtract else (flat, [])
             taken += [(detail, sign) for detail in details]
             if left:
@@ -243,7 +189,7 @@ class _Builder:
             if row.measure != "net" and self.values[label] < 0:
                 self._negative(row, taken)
 
-    def _definition(self, row: _Row, details: list[int]) -> tuple[float, str]:
+    def _definition(self, row: Row, details: list[int]) -> tuple[float, str]:
         """Return the definition of what details leave over, and refuse what was counted otherwise.
 
         A total has its own. Either side of a net figure has that of its details, as far as there
@@ -263,7 +209,7 @@ class _Builder:
                 break
         return definition
 
-    def _negative(self, row: _Row, taken: list[tuple[int, int]]) -> None:
+    def _negative(self, row: Row, taken: list[tuple[int, int]]) -> None:
         rows = ", ".join(str(r + 2) for r in sorted(r for r, _ in taken)[:8])
         more = f" and {len(taken) - 8} more" if len(taken) > 8 else ""
         self.faults.add(
@@ -286,7 +232,7 @@ class _Builder:
             row=np.array(labels, dtype=np.int64),
             value=np.array([self.values[label] for label in labels]),
             net=np.array([self.rows[label].measure == "net" for label in labels]),
-            sampling=np.array([self.rows[label].sampling for label in labels]),
+            sampling=np.array([self.rows[k].sampling_of(self.values[k]) for k in labels]),
             part_total=part_total,
             part_sign=np.array([part.sign for part in self.parts], dtype=np.int64),
             entry_part=np.repeat(np.arange(len(size)), size).astype(np.int64),
@@ -373,9 +319,8 @@ def build_totals(
     if sums.empty:
         return None, ()
     cells = resolve_sums(sums, grid, faults, outside)
-    rows = _read(table, quantity, design_effect)
-    units = {rows[k].unit(side) for k in sums.index for side in (*_OTHER_SIDE, rows[k].side)}
-    known = _index_details(table[single], grid, units, quantity)
+    rows = read_rows(table, quantity, design_effect)
+    known = _index_details(table[single], grid, rows, sums.index, quantity)
     builder = _Builder(rows, grid, faults, known, details)
     labels = sums.index.to_numpy().astype(int).tolist()
     net = [rows[label].measure == "net" for label in labels]

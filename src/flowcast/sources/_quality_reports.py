@@ -148,7 +148,7 @@ def _add_words(joined: pd.DataFrame) -> pd.DataFrame:
 
 def _name_periods(table: pd.DataFrame) -> pd.Series:
     start, end = table["period_start"], table["period_end"]
-    whole = (start.dt.dayofyear == 1) & (end == start + pd.DateOffset(years=1))
+    whole = (start.dt.day_of_year == 1) & (end == start + pd.DateOffset(years=1))
     interval = start.dt.strftime("%Y-%m-%d") + "/" + end.dt.strftime("%Y-%m-%d")
     names: pd.Series = start.dt.strftime("%Y").where(whole, interval)
     return names

@@ -17,6 +17,7 @@ from flowcast.sources._quality_statistics import (
     poisson_variance,
     robust_centre,
     robust_spread,
+    widening,
 )
 
 __all__ = ["OUTLIER_Z", "Levels", "find_outliers", "make_levels"]
@@ -25,7 +26,7 @@ type Floats = NDArray[np.float64]
 
 HALF: Final = 0.5
 """Added to a count before its log is taken, so that a report of 0 has one."""
-OUTLIER_Z: Final = 5.0
+OUTLIER_Z: Final = 6.0
 """Robust standard deviations from which on a report is listed."""
 SAMPLING: Final = np.array([np.nan, 1.0, 0.5, 0.449])
 """Variance of the median of 1, 2 and 3 normal values, in variances of one."""
@@ -165,11 +166,12 @@ def _from_one_side(
             "time": levels.time,
         }
     )
-    centre = robust_centre(frame, "departure", "group", "time")
+    centre, wider = robust_centre(frame, "departure", "group", "time")
     expected = np.maximum(np.exp(around + centre) - HALF, 0.0)
     frame["residual"] = frame["departure"] - centre
     frame["chance"] = poisson_variance(value, expected) * (1.0 + SAMPLING[count])
-    sd = np.maximum(robust_spread(frame, "residual", "chance", "group"), _own_spread(frame))
+    sd = wider * robust_spread(frame, "residual", "chance", "group")
+    sd = np.maximum(sd, _own_spread(frame))
     return (frame["residual"] / np.sqrt(sd**2 + frame["chance"])).to_numpy(), expected
 
 
@@ -221,13 +223,15 @@ def _against_usual(
     mirror = pairs["mirror_value"].to_numpy(dtype=np.float64)
     departure = np.log(value + HALF) - np.log(mirror + HALF)
     frame = pairs[["time", "series"]].assign(departure=departure, group=group)
-    centre = robust_centre(frame, "departure", "group", "time")
+    centre, wider = robust_centre(frame, "departure", "group", "time")
     if within:
         beyond = pd.Series(departure - centre, index=frame.index).where(pairs["both"])
-        centre = centre + beyond.groupby(frame["series"]).transform("median").to_numpy()
+        years = beyond.groupby(frame["series"])
+        centre = centre + years.transform("median").to_numpy()
+        wider = wider * widening(years.transform("count").to_numpy(dtype=np.float64))
     expected = np.maximum((mirror + HALF) * np.exp(centre) - HALF, 0.0)
     frame["residual"] = departure - centre
     frame["chance"] = poisson_variance(value, expected) + 1.0 / (mirror + HALF)
-    sd = robust_spread(frame, "residual", "chance", "group")
+    sd = wider * robust_spread(frame, "residual", "chance", "group")
     sd = np.maximum(sd, _own_spread(frame)) if within else sd
     return (frame["residual"] / np.sqrt(sd**2 + frame["chance"])).to_numpy(), expected

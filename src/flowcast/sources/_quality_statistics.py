@@ -16,6 +16,7 @@ __all__ = [
     "poisson_variance",
     "robust_centre",
     "robust_spread",
+    "widening",
 ]
 
 type Floats = NDArray[np.float64]
@@ -148,12 +149,40 @@ def poisson_variance(observed: Floats, expected: Floats) -> Floats:
     return np.asarray(1.0 / ((observed + expected) / 2.0 + 0.5))
 
 
-def robust_centre(frame: pd.DataFrame, column: str, group: str, time: str) -> Floats:
-    """Return the median of each row's group in its year, or in all years where those are few."""
-    by_year = frame.groupby([group, time])[column]
-    whole = frame.groupby(group)[column].transform("median")
-    enough = by_year.transform("count") >= MIN_CENTRE
-    return np.asarray(by_year.transform("median").where(enough, whole), dtype=np.float64)
+def robust_centre(frame: pd.DataFrame, column: str, group: str, time: str) -> tuple[Floats, Floats]:
+    """Return the median of each row's group in its year, and what that does to spreads.
+
+    Parameters
+    ----------
+    frame
+        Rows with the columns named.
+    column, group, time
+        Values; groups; years. Where a group has fewer than five values in a year, the median of all
+        its years counts.
+
+    Returns
+    -------
+    centre, widening
+        Shape (row,). Values lie too close to a median of which they are part, as the median
+        absolute deviation of few values shows [1]_, and that median has an error itself: for both,
+        a spread around it has to be multiplied by `widening`.
+
+    References
+    ----------
+    .. [1] C. Croux, P. J. Rousseeuw, Time-Efficient Algorithms for Two Highly Robust Estimators of
+       Scale, Computational Statistics 1 (1992) 411-428, doi:10.1007/978-3-662-26811-7_58.
+    """
+    by_year, whole = frame.groupby([group, time])[column], frame.groupby(group)[column]
+    count = by_year.transform("count")
+    enough = count >= MIN_CENTRE
+    centre = by_year.transform("median").where(enough, whole.transform("median"))
+    n = count.where(enough, whole.transform("count")).clip(lower=2).to_numpy(dtype=np.float64)
+    return centre.to_numpy(dtype=np.float64), widening(n)
+
+
+def widening(n: Floats) -> Floats:
+    """Return by how much a spread around the median of `n` values is too small."""
+    return np.asarray(n / (n - 0.8) * np.sqrt(1.0 + np.pi / (2.0 * n)))
 
 
 def robust_spread(frame: pd.DataFrame, column: str, chance: str, group: str) -> Floats:

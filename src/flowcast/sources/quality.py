@@ -164,7 +164,7 @@ def assess(
     >>> quality = assess(reports)
     >>> ratios = quality.mirror_summary.set_index(["reporter", "side"])
     >>> ratios.loc[("SK", "origin"), ["ratio", "lower", "upper", "n"]].round(2).tolist()
-    [0.12, 0.09, 0.16, 10.0]
+    [0.07, 0.03, 0.13, 14.0]
     """
     if not 0.0 < prob < 1.0:
         raise UsageError(f"(prob) | found {prob:g}; allowed: a probability between 0 and 1")
