@@ -181,8 +181,8 @@ def score(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
         "crps_log": float(crps(logs, truth).mean()),
         "crps": float(crps(draws, values).mean()),
         "log_error": float(absolute_log_error(draws, values).mean()),
-        "inside_80": float(inside[:, 0].mean()),
-        "inside_95": float(inside[:, 1].mean()),
+        "inside_80": float(inside[0].mean()),
+        "inside_95": float(inside[1].mean()),
     }
 
 

@@ -183,8 +183,13 @@ def estimate(
 def table(
     run: Run,
     measure: Annotated[
-        str, typer.Option(metavar="M", help="flow, immigration, emigration or net.")
-    ] = "flow",
+        str | None,
+        typer.Option(
+            metavar="M",
+            help="flow, immigration, emigration or net; stock of a model of stocks.",
+            show_default="flow, or stock",
+        ),
+    ] = None,
     prob: Annotated[
         list[float] | None,
         typer.Option(

@@ -22,7 +22,7 @@ GradeClass = Literal["low", "medium", "high"]
 Criterion = Literal["residence", "citizenship", "birth"]
 Role = Literal["fit", "held_out"]
 Quantity = Literal["flow", "stock"]
-EstimateMeasure = Literal["flow", "immigration", "emigration", "net"]
+EstimateMeasure = Literal["flow", "immigration", "emigration", "net", "stock"]
 IntervalKind = Literal["equal_tailed"]
 
 FAMILIES: Final[tuple[str, ...]] = get_args(Family)
@@ -148,3 +148,5 @@ EFFECT_COLUMN: Final = "effect_column_"
 """What covariates of declared effects are called in a posterior, before the effect's name."""
 
 PERSONS: Final = "persons per period"
+RESIDENTS: Final = "persons"
+"""Units of flows, and of stocks."""

@@ -32,6 +32,7 @@ PAGES = (
     "glossary",
     "howto_change_a_prior",
     "howto_own_data",
+    "measurement",
     "model_yaml",
     "reading_intervals",
 )
@@ -140,7 +141,7 @@ def test_overrides_are_shown_in_both_ways() -> None:
     assert len(overrides_told()) >= 4
 
 
-@pytest.mark.parametrize("page", ["howto_change_a_prior", "model_yaml"])
+@pytest.mark.parametrize("page", ["howto_change_a_prior", "measurement", "model_yaml"])
 def test_yaml_examples_are_parts_of_a_valid_model(page: str) -> None:
     for text in blocks(page, "yaml"):
         ModelSpec.model_validate({"name": "a", **yaml.safe_load(text)})

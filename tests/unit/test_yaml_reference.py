@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from flowcast.config import CovariateTerm, ModelSpec, Sampler, dump_model
+from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec, Sampler, dump_model
 from flowcast.priors import ELICITED, PRIOR_SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,7 +83,9 @@ def test_every_class_of_the_specification_has_a_section(tool: dict[str, Any]) ->
         direct = {a for a in inner if isinstance(a, type) and issubclass(a, BaseModel)}
         return direct.union({model}, *(classes(m) for m in direct))
 
-    assert classes(ModelSpec) | {CovariateTerm} == {model for _, model in tool["SECTIONS"]}
+    assert classes(ModelSpec) | {CovariateTerm, MeasurementEffect} == {
+        model for _, model in tool["SECTIONS"]
+    }
 
 
 def test_links_lead_to_sections_of_the_page(page: str, tool: dict[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,9 +20,9 @@ from flowcast.estimates.operators import (
     build_operator,
     join_evidence,
 )
-from flowcast.vocabulary import ESTIMATE_MEASURES, EstimateMeasure
+from flowcast.vocabulary import ESTIMATE_MEASURES, EstimateMeasure, Quantity
 
-__all__ = ["aggregate", "aggregate_all", "to_dataset"]
+__all__ = ["aggregate", "aggregate_all", "measures_of", "to_dataset"]
 
 BLOCK: Final = 12_000_000
 """Numbers worked on at a time (96 MB): a sum is touched once for each block."""
@@ -88,8 +88,7 @@ def aggregate_all(
     InputError, UsageError
         As `aggregate`.
     """
-    for measure in measures:
-        _check_measure(measure)
+    measures = [_check_measure(measure, estimates.quantity) for measure in measures]
     if estimates.measure != "flow":
         raise UsageError(f"(measure) | found draws of {estimates.measure}; allowed: draws of flows")
     summed = [measure for measure in measures if measure != "flow" or by is not None]
@@ -146,13 +145,22 @@ def _describe_bounds(measure: EstimateMeasure, system: System) -> tuple[str, ...
     return (f"{what} adds up {moves}; moves from or to elsewhere are not in it",)
 
 
-def _check_measure(measure: str) -> None:
-    if measure not in ESTIMATE_MEASURES:
-        hint = nearest(measure, ESTIMATE_MEASURES)
+def _check_measure(measure: str, quantity: Quantity) -> EstimateMeasure:
+    """Return the measure as it is worked with: stocks are the flows of a model of stocks."""
+    allowed = measures_of(quantity)
+    if measure not in allowed:
+        hint = nearest(measure, allowed)
         raise UsageError(
-            f"(measure) | found {measure!r}; allowed: {', '.join(ESTIMATE_MEASURES)}"
+            f"(measure) | found {measure!r}; allowed: {', '.join(allowed)}"
             + (f"; did you mean {hint}?" if hint else "")
         )
+    return "flow" if measure == "stock" else cast("EstimateMeasure", measure)
+
+
+def measures_of(quantity: Quantity) -> tuple[str, ...]:
+    """Return the measures that a model of flows, or of stocks, has."""
+    flows = tuple(m for m in ESTIMATE_MEASURES if m != "stock")
+    return flows if quantity == "flow" else ("stock",)
 
 
 def _middle_years(bounds: NDArray[np.datetime64]) -> list[int]:

@@ -22,8 +22,10 @@ from flowcast.posterior import Posterior, describe_inference
 from flowcast.vocabulary import (
     NO_EVIDENCE,
     PERSONS,
+    RESIDENTS,
     UN_DURATION_MONTHS,
     EstimateMeasure,
+    Quantity,
 )
 
 __all__ = ["FlowEstimates", "flow_estimates"]
@@ -54,6 +56,9 @@ class FlowEstimates:
         How the hyper-parameters were inferred, such as ``"nuts"``; None where that is unknown.
     exact
         Whether the draws are of the posterior itself, up to Monte Carlo error.
+    quantity
+        ``flow``, or ``stock``: then the cells of corridors are people who live in the destination,
+        and there is nothing to add up but groups of places.
     """
 
     _stored: xr.DataArray
@@ -67,6 +72,17 @@ class FlowEstimates:
     _increments: xr.DataArray | None = None
     method: str | None = None
     exact: bool | None = None
+    quantity: Quantity = "flow"
+
+    @property
+    def label(self) -> EstimateMeasure:
+        """What the measure is called in tables."""
+        return "stock" if self.quantity == "stock" else self.measure
+
+    @property
+    def unit(self) -> str:
+        """Persons per period, or persons where they are stocks."""
+        return RESIDENTS if self.quantity == "stock" else PERSONS
 
     @property
     def cell_dim(self) -> str:
@@ -76,7 +92,7 @@ class FlowEstimates:
     @property
     def attrs(self) -> dict[str, str | float]:
         """What `draws` carry: `units` and `definition_months`, the minimum stay."""
-        return {"units": PERSONS, "definition_months": self.definition}
+        return {"units": self.unit, "definition_months": self.definition}
 
     @property
     def draws(self) -> xr.DataArray:
@@ -100,7 +116,7 @@ class FlowEstimates:
         if self._log_factor is not None:
             factor = self._log_factor.isel(indexers, missing_dims="ignore")
             part = xr.ufuncs.exp(part + factor)
-        return part.rename(self.measure).assign_attrs(self.attrs)
+        return part.rename(self.label).assign_attrs(self.attrs)
 
     def under(self, definition: float | str) -> "FlowEstimates":
         """Return the same flows as they would be counted under another minimum stay.
@@ -211,9 +227,9 @@ class FlowEstimates:
         first, last = self.period_bounds[0, 0], self.period_bounds[-1, 1]
         sizes = self._stored.sizes
         return (
-            f"<flowcast.FlowEstimates {self.measure} of {self.name}: {sizes[self.cell_dim]} "
+            f"<flowcast.FlowEstimates {self.label} of {self.name}: {sizes[self.cell_dim]} "
             f"{self.cell_dim}s x {sizes['period']} periods ({first} to {last}), {self.n_draws} "
-            f"draws, {PERSONS}, definition {name_definition(self.definition)}>"
+            f"draws, {self.unit}, definition {name_definition(self.definition)}>"
         )
 
     def _repr_html_(self) -> str:
@@ -221,7 +237,7 @@ class FlowEstimates:
         first, last = self.period_bounds[0, 0], self.period_bounds[-1, 1]
         facts = {
             "Model": self.name,
-            "Measure": f"{self.measure}, {PERSONS}",
+            "Measure": f"{self.label}, {self.unit}",
             "Definition": describe_definition(self.definition),
             self.cell_dim.capitalize() + "s": f"{self.sizes[self.cell_dim]:,}",
             "Periods": f"{self.sizes['period']:,} ({first} to {last})",
@@ -275,6 +291,7 @@ def flow_estimates(
         name=posterior.spec.name,
         method=posterior.info.get("method"),
         exact=posterior.info.get("exact"),
+        quantity=posterior.spec.quantity,
         _log_factor=xr.DataArray(0.0),
         _increments=latent_increments(posterior),
     ).under(months)

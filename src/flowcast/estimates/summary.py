@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, cast
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from pandas.api.extensions import ExtensionArray
 
 from flowcast.definitions import name_definition, parse_definition
 from flowcast.errors import UsageError
-from flowcast.estimates.aggregation import aggregate, aggregate_all
+from flowcast.estimates.aggregation import aggregate, aggregate_all, measures_of
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
 from flowcast.estimates.operators import Grouping
 from flowcast.posterior import Posterior
@@ -21,7 +21,6 @@ from flowcast.vocabulary import (
     DEFINITION_COLUMN,
     ESTIMATE_COLUMNS,
     INTERVAL_KIND,
-    PERSONS,
     UN_DURATION_MONTHS,
     EstimateMeasure,
 )
@@ -34,7 +33,6 @@ THREADS: Final = 2
 PART_ROWS: Final = 200_000
 """Rows of a part of a table: some 40 MB."""
 ALL: Final = slice(None)
-MEASURES: Final[tuple[EstimateMeasure, ...]] = get_args(EstimateMeasure)
 
 
 def summarise(
@@ -78,14 +76,14 @@ def summarise(
     """
     wanted = _check_probs(probs)
     estimates = _in_definition(estimates, definition)
-    if by is not None or measure not in (None, estimates.measure):
-        estimates = aggregate(estimates, measure or "flow", by)
+    if by is not None or measure not in (None, estimates.label):
+        estimates = aggregate(estimates, measure or _own(estimates), by)
     return _table(estimates, _statistics(estimates, wanted), wanted, _order(estimates))
 
 
 def estimate_tables(
     estimates: FlowEstimates | Posterior,
-    measures: Sequence[EstimateMeasure] = MEASURES,
+    measures: Sequence[EstimateMeasure] | None = None,
     *,
     probs: Sequence[float] = DEFAULT_PROBS,
     by: Grouping | None = None,
@@ -99,7 +97,8 @@ def estimate_tables(
     estimates, probs, by, definition
         As for `summarise`.
     measures
-        Which, in this order. What has to be added up is added up in one pass over the draws.
+        Which, in this order; by default all there are. What has to be added up is added up in one
+        pass over the draws.
     rows
         How long a part is, about.
 
@@ -116,10 +115,16 @@ def estimate_tables(
     wanted = _check_probs(probs)
     flows = _in_definition(estimates, definition)
     step = max(1, rows // (flows.sizes["period"] * len(wanted)))
-    for one in aggregate_all(flows, measures, by):
+    wanted_measures = measures or cast("list[EstimateMeasure]", measures_of(flows.quantity))
+    for one in aggregate_all(flows, wanted_measures, by):
         statistics, order = _statistics(one, wanted), _order(one)
         for start in range(0, len(order.cells), step):
             yield _table(one, statistics, wanted, order, slice(start, start + step))
+
+
+def _own(estimates: FlowEstimates) -> EstimateMeasure:
+    """Return the measure of cells that are not added up."""
+    return "stock" if estimates.quantity == "stock" else "flow"
 
 
 def _check_probs(probs: Sequence[float]) -> list[float]:
@@ -235,7 +240,7 @@ def _table(
     ordered = np.ix_(cells, order.periods)
     cell, period, prob = (k.ravel() for k in np.indices(shape, dtype=np.int32))
     columns: dict[str, object] = {
-        "measure": _text([estimates.measure]).repeat(len(cell)),
+        "measure": _text([estimates.label]).repeat(len(cell)),
         "prob": np.array(probs)[prob],
         "kind": _text([INTERVAL_KIND]).repeat(len(cell)),
         "evidence": _text(estimates.evidence.values[ordered].ravel()).repeat(shape[2]),
@@ -255,7 +260,7 @@ def _table(
     frame = pd.DataFrame({name: columns[name] for name in shown}, copy=False)
     frame.attrs = {
         "model": estimates.name,
-        "unit": PERSONS,
+        "unit": estimates.unit,
         "definition_months": estimates.definition,
         "notes": list(estimates.notes),
         "method": estimates.method,

@@ -314,7 +314,7 @@ def build_reports(
         Sorted by corridor, period, side and source; `row` leads back to the table.
     """
     side = channel_of(table, quantity)
-    # A count by citizenship has its own effects and noise beside one by residence.
+    # A count by citizenship has effects of its own beside one by residence.
     by_residence = table["criterion"] == "residence"
     label = table["source"].where(by_residence, table["source"] + "~" + table["criterion"])
     who = _who(table, label)
