@@ -1,6 +1,6 @@
 """European registers and a platform's flows: what the platform tells of places that do not report.
 
-Run ``python -m benchmarks.meta_flows [--folds N]``. All that a group of receiving registers reports
+Run ``python -m benchmarks.meta_flows [--folds N] [--out FILE]``. All that a group of receiving registers reports
 is withheld, and predicted from the other registers alone, from these and the platform, and from the
 platform alone times one factor. Rules that were fixed beforehand: the platform's figures of 2019
 are not used; a figure that is missing although the platform covers both places is "fewer than 50";
@@ -14,12 +14,13 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from benchmarks.cases import read_table, shared
-from flowcast.config import ModelSpec, read_model
+from flowcast.config import read_model
 from flowcast.estimates import summarise
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
@@ -41,14 +42,21 @@ N_QUANTILES = 999
 CELL = ["origin", "destination", "year"]
 REGISTERS, BOTH, NO_FLOORS = "registers", "registers and platform", "both, floors left out"
 SCALED = "platform times a factor"
+ALONE = {"measurement.corridor_report_effects": False, "process.destination_effects": False}
+"""With one source, whose reporters are the destinations, neither can be told from what is left."""
+LONG = {
+    "measurement.corridor_report_effects": False,
+    "sampler.method": "nuts",
+    "sampler.draws": 3000,
+}
+"""The same with destination effects, which say how uncertain a silent destination is."""
 METRICS = ["mae_log", "crps_log", "crps", "coverage_80", "coverage_95"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """Model, reports of registers and of the platform, and the paths of covariates."""
+    """Reports of registers and of the platform, and the paths of covariates."""
 
-    spec: ModelSpec
     registers: Observations
     platform: Observations
     places: Path
@@ -182,7 +190,6 @@ def read_case(folder: Path) -> Case:
     stocks = read_table(data / "un_ims_2024" / "stock_birth_residence.csv.gz")
     corridor_table(pairs, stocks, iso2).to_csv(folder / "corridors.csv", index=False)
     return Case(
-        read_model(MODEL),
         observations_from_frame(rows, name="eurostat"),
         observations_from_frame(platform, name="meta"),
         folder / "places.csv",
@@ -195,14 +202,17 @@ def hidden(platform: pd.DataFrame) -> np.ndarray:
     return np.asarray(platform["value"] <= platform["censored_below"].fillna(-1.0))
 
 
-def fit(case: Case, registers: Observations, how: str) -> Posterior:
-    """Fit registers alone, or with the platform."""
+def fit(
+    case: Case, registers: Observations, how: str, changes: Mapping[str, Any] | None = None
+) -> Posterior:
+    """Fit registers alone, or with the platform; `changes` are laid over the model."""
     parts = {
         REGISTERS: [],
         BOTH: [case.platform],
         NO_FLOORS: [case.platform.select(~hidden(case.platform.table))],
     }
-    return estimate(case.spec, [registers, *parts[how]], case.places, case.corridors)
+    spec = read_model(MODEL, changes)
+    return estimate(spec, [registers, *parts[how]], case.places, case.corridors)
 
 
 def scaled_draws(fitted: pd.DataFrame, held: pd.DataFrame, platform: pd.DataFrame) -> np.ndarray:
@@ -240,12 +250,15 @@ def score_fold(
     out = []
     for how in variants:
         start = time.perf_counter()
-        posterior = fit(case, fitted, how)
+        posterior = fit(case, fitted, how, ALONE if how == REGISTERS else None)
         row, draws = draw_reports(posterior, held)
         scores = score_reports(draws, table["value"].to_numpy()[row], 1).set_axis(row)
         out.append(table.join(scores).assign(variant=how, fold=who))
         seconds = time.perf_counter() - start
-        print(f"{who}, {how}: {seconds:.0f} s; {posterior.info['method']}; {posterior.gate}")
+        print(
+            f"{who}, {how}: {seconds:.0f} s; {posterior.info['method']}; {posterior.gate}",
+            flush=True,
+        )
     simple = scaled_draws(fitted.table, table, case.platform.table)
     scores = score_reports(simple, table["value"].to_numpy(), 1)
     return [*out, table.join(scores).assign(variant=SCALED, fold=who)]
@@ -282,14 +295,17 @@ def describe_silent(cells: pd.DataFrame) -> pd.DataFrame:
          "shift": shift, "moved": shift.abs(), "inside": inside}
     )  # fmt: skip
     medians = table.groupby("kind")[["width", "width_both", "ratio", "shift", "moved"]].median()
-    return medians.assign(inside=table.groupby("kind")["inside"].mean(), n=table["kind"].value_counts())
+    return medians.assign(
+        inside=table.groupby("kind")["inside"].mean(), n=table["kind"].value_counts()
+    )
 
 
 def print_silent(case: Case) -> None:
     """Fit everything with and without the platform, and print what changes where none reports."""
-    fits = {how: fit(case, case.registers, how) for how in (REGISTERS, BOTH)}
+    changes = {REGISTERS: LONG, BOTH: None}
+    fits = {how: fit(case, case.registers, how, laid) for how, laid in changes.items()}
     for how, posterior in fits.items():
-        print(f"all registers, {how}: {posterior.info['method']}; {posterior.gate}")
+        print(f"all registers, {how}: {posterior.info['method']}; {posterior.gate}", flush=True)
     tables = [summarise(p, measure="flow", probs=[0.8]) for p in fits.values()]
     cells = silent_cells(case, *tables)
     print(describe_silent(cells).round(2).to_string())
@@ -308,6 +324,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=2022)
+    parser.add_argument("--out", type=Path, help="scores of every withheld report, a CSV file")
     args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
     unknown = hidden(case.platform.table)
@@ -317,6 +334,8 @@ def main() -> None:
     for fitted, held in folds(case.registers, args.folds, args.seed):
         parts += score_fold(case, fitted, held, variants)
     scores = pd.concat(parts, ignore_index=True)
+    if args.out:
+        scores.to_csv(args.out, index=False)
     print(scores.groupby(["fold", "variant"], sort=False)[METRICS].mean().round(3).to_string())
     pooled = scores.groupby("variant", sort=False)
     print(pooled[METRICS].mean().assign(n=pooled.size()).round(3).to_string())

@@ -1,7 +1,8 @@
 """Intervals cover the truth where registers, censuses, surveys, platforms and indices report it.
 
 Worlds are drawn from the model, hyper-parameters included, and fitted by the normal around the
-mode with two sweeps on the exact model: coverage of what is measured, not of a method of sampling.
+mode with three sweeps on the exact model, as a fit takes by default: coverage of what is measured,
+not of a method of sampling. With sweeps so few and heavy tails it is a little less than promised.
 Seeded, so that a failure means a change in the code and not bad luck.
 """
 
@@ -75,7 +76,7 @@ def fitted(problem: Problem, seed: int) -> Array:
     return np.array(
         [
             refine(
-                mode.density, chain, coordinates.unconstrained(z), rng, n_sweeps=2, every=0
+                mode.density, chain, coordinates.unconstrained(z), rng, n_sweeps=3, every=0
             ).log_flow
             for z in points
         ]
@@ -124,7 +125,7 @@ def test_every_family_is_in_the_worlds() -> None:
 
 def test_intervals_cover_the_truth_about_as_often_as_they_promise(judged: Judged) -> None:
     """Cells of one world share its level, so that single worlds say little."""
-    print(judged["covered"].mean()); assert 0.70 <= judged["covered"].mean() <= 0.90
+    assert 0.70 <= judged["covered"].mean() <= 0.90
 
 
 def test_floors_taken_for_figures_are_worse(judged: Judged) -> None:
