@@ -1,11 +1,11 @@
 """European registers and a platform's flows: what the platform tells of places that do not report.
 
-Run ``python -m benchmarks.meta_flows [--folds N] [--out FILE]``. All that a group of receiving registers reports
-is withheld, and predicted from the other registers alone, from these and the platform, and from the
-platform alone times one factor. Rules that were fixed beforehand: the platform's figures of 2019
-are not used; a figure that is missing although the platform covers both places is "fewer than 50";
-registers have the undercount class of the IMEM experts, and their accuracy is ``high`` where
-undercount is low.
+Run ``python -m benchmarks.meta_flows [--folds N] [--out FILE]``. All that a group of receiving
+registers reports is withheld, and predicted from the other registers alone, from these and the
+platform, and from the platform alone times one factor. Rules that were fixed beforehand: the
+platform's figures of 2019 are not used; a figure that is missing although the platform covers both
+places is "fewer than 50"; registers have the undercount class of the IMEM experts, and their
+accuracy is ``high`` where undercount is low.
 """
 
 import argparse
@@ -231,7 +231,7 @@ def scaled_draws(fitted: pd.DataFrame, held: pd.DataFrame, platform: pd.DataFram
     rest = np.quantile(known.loc[known["platform"].isna(), "value"], level)
     figure = held.merge(seen, on=key, how="left")["platform"].to_numpy()
     draws = np.maximum(figure * np.exp(ratios)[:, None] - LOG_SHIFT, 0.0)
-    return np.where(np.isnan(figure), rest[:, None], draws)
+    return np.asarray(np.where(np.isnan(figure), rest[:, None], draws))
 
 
 def folds(registers: Observations, n: int, seed: int) -> Iterator[tuple[Observations, ...]]:
@@ -292,7 +292,7 @@ def describe_silent(cells: pd.DataFrame) -> pd.DataFrame:
     inside = cells["median_both"].between(cells["lower"], cells["upper"])
     table = pd.DataFrame(
         {"kind": cells["kind"], "width": width, "width_both": narrow, "ratio": narrow / width,
-         "shift": shift, "moved": shift.abs(), "inside": inside}
+         "shift": shift, "moved": np.abs(shift), "inside": inside}
     )  # fmt: skip
     medians = table.groupby("kind")[["width", "width_both", "ratio", "shift", "moved"]].median()
     return medians.assign(

@@ -128,7 +128,7 @@ def persistence(survey: pd.DataFrame, year: int) -> np.ndarray:
     past = np.log(survey.loc[survey["year"] < year, "value"].to_numpy())
     sd = np.sqrt(np.mean(np.diff(past) ** 2))
     level = (np.arange(N_QUANTILES) + 0.5) / N_QUANTILES
-    return np.exp(past[-1] + sd * norm.ppf(level))[:, None]
+    return np.asarray(np.exp(past[-1] + sd * norm.ppf(level)))[:, None]
 
 
 def forecast(case: Case, year: int, variant: str) -> tuple[np.ndarray, Posterior]:

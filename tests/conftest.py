@@ -1,4 +1,4 @@
-"""What all tests share: where the real data lie, reproducible Hypothesis, no windows."""
+"""What all tests share: real data, requests to publishers, reproducible Hypothesis, no windows."""
 
 import os
 from pathlib import Path
@@ -18,6 +18,12 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("FLOWCAST_SHARED") or REPOSITORY.parent / "shared")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add what no test does unasked: requests to publishers."""
+    told = "also run the tests that ask publishers for their files"
+    parser.addoption("--live", action="store_true", help=told)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark whatever asks for the real data, so that `-m "not realdata"` means what it says."""
     for item in items:
@@ -26,7 +32,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip tests of real data where there are none; on CI their absence is a failure."""
+    """Skip requests that nobody asked for, and tests of real data where there are none.
+
+    On CI the absence of real data is a failure; that publishers are not asked is none anywhere.
+    """
+    if item.get_closest_marker("live") is not None and not item.config.getoption("--live", False):
+        pytest.skip("asks a publisher for its file; run pytest with --live")
     if item.get_closest_marker("realdata") is None or (SHARED / "data").is_dir():
         return
     reason = f"no real data at {SHARED}; name their folder in FLOWCAST_SHARED"

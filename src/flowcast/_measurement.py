@@ -179,6 +179,9 @@ class Measurement(FrozenModel):
     """Log ratio of the people who lived elsewhere five years ago to the moves of the five years:
     who moved twice counts once, who went back does not count. For other spans it is in proportion
     to the log of the years; for one year it is nothing. Must be normal."""
+    part_of_year: PriorField = make_prior("normal", 1.0, 0.1)
+    """With `period: year`, what multiplies the log of the share of the year that a figure covers: 1
+    where all months are alike. One coefficient a source. Must be normal."""
     design_effect: float = Field(default=1.5, ge=1.0)
     """Factor on the sampling variance of a survey that tells its sample size only."""
     effects: tuple[MeasurementEffect, ...] = ()
@@ -189,6 +192,7 @@ class Measurement(FrozenModel):
         "criterion_citizenship",
         "criterion_birth",
         "census_transition",
+        "part_of_year",
     )
     @classmethod
     def _normal_only(cls, prior: Prior) -> Prior:

@@ -31,7 +31,7 @@ from flowcast._yaml import load_yaml
 from flowcast.errors import Fault, InputError, nearest
 from flowcast.priors import Prior
 from flowcast.resources import embedded_names, embedded_path
-from flowcast.vocabulary import Quantity
+from flowcast.vocabulary import Period, Quantity
 
 __all__ = [
     "CovariateTerm",
@@ -156,6 +156,9 @@ class ModelSpec(FrozenModel):
     quantity: Quantity = "flow"
     """What a cell is: the moves of a period (`flow`), or the people who live in the destination and
     came from the origin, once a year (`stock`)."""
+    period: Period = "shortest"
+    """The model's periods: as long as the shortest flow's (`shortest`), or calendar years (`year`),
+    of which a figure may cover a part: months so far, two quarters."""
     codes: Literal["iso", "declared"] = "iso"
     """`declared`: the codes of the places file are taken as they are."""
     data: Data = Data()

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from flowcast._figures import draw_figures, effect_sum, saved_reports
 from flowcast.errors import Fault, InputError
 from flowcast.model.assemble import report_offset
+from flowcast.model.cells import as_cells
 from flowcast.model.grid import Grid
-from flowcast.model.reports import SIDES, Reports, as_cells, build_reports, usable_rows
+from flowcast.model.reports import SIDES, Reports, build_reports, usable_rows
 from flowcast.model.totals_cells import is_single_cell
 from flowcast.model.totals_rows import Totals, build_totals
 from flowcast.observations import Observations
@@ -333,8 +334,9 @@ def draw_reports(
     grid, table, name = _grid(posterior), observations.table, observations.name
     measurement, quantity = posterior.spec.measurement, posterior.spec.quantity
     outside = measurement.places_outside
-    usable = usable_rows(table, grid, name, outside=outside, quantity=quantity)
-    kept = as_cells(table, quantity)[usable]
+    period = posterior.spec.period
+    usable = usable_rows(table, grid, name, outside=outside, quantity=quantity, period=period)
+    kept = as_cells(table[usable], quantity, period, add_up=False)
     single = kept[is_single_cell(kept, grid)]
     read: dict[str, Any] = {"quantity": quantity, "design_effect": measurement.design_effect}
     reports = build_reports(single, grid, **read)

@@ -5,17 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import xarray as xr
 
 from flowcast._source_roles import REGISTRY_FILE
 from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, InputError
+from flowcast.model.cells import as_cells, calendar_years, parts_of_year
 from flowcast.model.effects import effect_columns
 from flowcast.model.grid import Grid, build_grid
 from flowcast.model.problem import Problem, build_problem
 from flowcast.model.process import build_covariates
-from flowcast.model.reports import as_cells, build_reports, usable_rows
+from flowcast.model.reports import build_reports, usable_rows
 from flowcast.model.totals_cells import is_single_cell, model_periods, single_places
 from flowcast.model.totals_rows import build_totals
 from flowcast.observations import Observations, read_observations
@@ -143,8 +145,10 @@ def _grid(inputs: Inputs) -> Grid:
         places = _covariate_places(covariates)
     else:
         places = single_places(observations.places)
-    table = as_cells(observations.table, inputs.spec.quantity)
-    of_model = table[model_periods(table, places)]
+    spec = inputs.spec
+    table = as_cells(observations.table, spec.quantity, spec.period)
+    by_year = spec.period == "year" or spec.quantity == "stock"
+    of_model = table[calendar_years(table) if by_year else model_periods(table, places)]
     return build_grid(of_model, places, codes=observations.codes, name=observations.name)
 
 
@@ -159,8 +163,8 @@ def prepare(inputs: Inputs) -> Prepared:
     table, grid, spec = inputs.observations.table, _grid(inputs), inputs.spec
     name, outside = inputs.observations.name, spec.measurement.places_outside
     read: dict[str, Any] = {"quantity": spec.quantity}
-    usable = usable_rows(table, grid, name, outside=outside, **read)
-    kept = as_cells(table, spec.quantity)[usable]
+    usable = usable_rows(table, grid, name, outside=outside, period=spec.period, **read)
+    kept = as_cells(table[usable], spec.quantity, spec.period)
     read["design_effect"] = spec.measurement.design_effect
     single = kept[is_single_cell(kept, grid)]
     if single.empty:  # sums alone do not say what they are made of
@@ -174,8 +178,10 @@ def prepare(inputs: Inputs) -> Prepared:
     mirrors = int(table["mirror_of"].notna().sum())
     if mirrors:
         notes.append(f"{mirrors} reports repeat the other side's figure and count once")
-    if len(table) - len(kept) - mirrors > 0:
-        notes.append(f"{len(table) - len(kept) - mirrors} superseded vintages left out")
+    superseded = len(table) - int(usable.sum()) - mirrors
+    if superseded > 0:
+        notes.append(f"{superseded} superseded vintages left out")
+    notes += _part_years(kept)
     notes += about_totals
     unknown = int(kept["duration_months"].isna().sum())
     if unknown and spec.quantity == "flow" and spec.measurement.duration:
@@ -184,6 +190,12 @@ def prepare(inputs: Inputs) -> Prepared:
     problem = build_problem(spec, grid, reports, covariates, totals, columns)
     notes += _idle_effects(problem)
     return Prepared(problem, tuple(notes))
+
+
+def _part_years(kept: pd.DataFrame) -> list[str]:
+    """Tell how many reports cover a part of their year only."""
+    part = int(parts_of_year(kept).sum())
+    return [f"{part} reports cover a part of their year"] if part else []
 
 
 def _idle_effects(problem: Problem) -> list[str]:

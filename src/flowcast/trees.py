@@ -8,6 +8,7 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast.model.assemble import Sites
+from flowcast.model.cells import WHOLE_YEAR
 from flowcast.model.grid import Grid
 from flowcast.model.hyper import vector_priors
 from flowcast.model.problem import Problem
@@ -42,11 +43,14 @@ def build_evidence(problem: Problem) -> NDArray[np.str_]:
     grid = problem.grid
     shape = (grid.n_corridor, grid.n_period)
     n_side = np.zeros(shape, dtype=np.int64)
-    for sides in (("immigration",), ("emigration",)):
-        n_side += _seen(problem, sides, shape)
+    for side in ("immigration", "emigration"):
+        n_side += _seen(problem, side, shape, whole=True)
     out = np.array(["", "one_report", "both_reports"], dtype=object)[n_side]
+    for side in ("immigration", "emigration"):
+        part = _seen(problem, side, shape, whole=False) & (n_side == 0)
+        out = np.where(part, "part_year", out)
     for word in ("register", "census", "survey", "digital", "index"):
-        out = _beside(out, _seen(problem, (word,), shape), word)
+        out = _beside(out, _seen(problem, word, shape), word)
     if problem.totals is not None:
         summed = np.zeros(shape, dtype=bool)
         summed[problem.totals.cells] = True
@@ -54,9 +58,15 @@ def build_evidence(problem: Problem) -> NDArray[np.str_]:
     return np.where(out == "", NO_EVIDENCE, out).astype(str)
 
 
-def _seen(problem: Problem, sides: tuple[str, ...], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return the cells with a report of one of these sides, (corridor, period)."""
-    inside = np.isin(problem.reports.side, sides)
+def _seen(
+    problem: Problem, side: str, shape: tuple[int, int], *, whole: bool | None = None
+) -> NDArray[np.bool_]:
+    """Return the cells with a report of a side, of whole years or parts, (corridor, period)."""
+    inside = problem.reports.side == side
+    if whole is not None:
+        by_year = problem.spec.period == "year"
+        short = (problem.reports.span < WHOLE_YEAR) & by_year
+        inside &= ~short if whole else short
     out = np.zeros(shape, dtype=bool)
     out[problem.reports.corridor[inside], problem.reports.period[inside]] = True
     return out

@@ -22,6 +22,7 @@ GradeClass = Literal["low", "medium", "high"]
 Criterion = Literal["residence", "citizenship", "birth"]
 Role = Literal["fit", "held_out"]
 Quantity = Literal["flow", "stock"]
+Period = Literal["shortest", "year"]
 EstimateMeasure = Literal["flow", "immigration", "emigration", "net", "stock"]
 IntervalKind = Literal["equal_tailed"]
 
@@ -134,6 +135,7 @@ INTERVAL_KIND: Final[IntervalKind] = "equal_tailed"
 EVIDENCE: Final[tuple[str, ...]] = (
     "both_reports",
     "one_report",
+    "part_year",
     "register",
     "census",
     "survey",

@@ -10,6 +10,7 @@ from support import dense_design, family_problem, family_rows, family_spec
 
 from flowcast.config import ModelSpec, validate_model
 from flowcast.errors import InputError
+from flowcast.model.cells import as_cells
 from flowcast.model.effects import (
     NO_EFFECTS,
     EffectTerms,
@@ -19,7 +20,7 @@ from flowcast.model.effects import (
 )
 from flowcast.model.grid import Grid, build_grid
 from flowcast.model.problem import Problem
-from flowcast.model.reports import Reports, as_cells, build_reports
+from flowcast.model.reports import Reports, build_reports
 from flowcast.observations import observations_from_frame
 from flowcast.preparation import Inputs, Prepared, prepare
 

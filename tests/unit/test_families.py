@@ -9,6 +9,7 @@ from support import family_problem, family_rows, family_spec
 
 from flowcast.config import validate_model
 from flowcast.errors import Fault, InputError
+from flowcast.model.cells import as_cells
 from flowcast.model.grid import Grid, build_grid
 from flowcast.model.hyper import draw_hyper, vector_priors
 from flowcast.model.problem import Problem, build_problem, share_positions
@@ -19,7 +20,6 @@ from flowcast.model.reports import (
     RELATIVE,
     SAMPLED,
     Reports,
-    as_cells,
     build_reports,
     channel_of,
     sampling_variance,

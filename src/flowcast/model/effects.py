@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec
 from flowcast.errors import Fault, FlowcastError, InputError
+from flowcast.model.cells import WHOLE_YEAR
 from flowcast.model.grid import Grid
 from flowcast.model.process import cell_values
 from flowcast.model.reports import Reports
@@ -168,6 +169,9 @@ def _of_families(spec: ModelSpec, grid: Grid, reports: Reports) -> list[_Part]:
         long = (reports.side == "census") & (reports.span > _LONGER_THAN_A_YEAR)
         share = np.log(np.maximum(reports.span, 1.0)) / np.log(_TRANSITION_YEARS)
         add(long, "census_transition", measurement.census_transition, share)
+        short = (reports.span < WHOLE_YEAR) & (spec.period == "year")
+        name = "part_of_year[" + reports.source + "]"
+        add(short, name, measurement.part_of_year, np.log(np.where(short, reports.span, 1.0)))
     return [part for part in parts if len(part.rows)]
 
 

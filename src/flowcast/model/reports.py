@@ -8,6 +8,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flowcast.errors import Faults
+from flowcast.model.cells import as_cells, spans
 from flowcast.model.grid import Grid
 from flowcast.model.totals_cells import (
     SUMMED_MEASURES,
@@ -15,7 +16,7 @@ from flowcast.model.totals_cells import (
     is_single_cell,
     resolve_sums,
 )
-from flowcast.vocabulary import DURATION_KNOTS, Quantity
+from flowcast.vocabulary import DURATION_KNOTS, Period, Quantity
 
 __all__ = [
     "CHANNELS",
@@ -25,7 +26,6 @@ __all__ = [
     "SAMPLED",
     "SIDES",
     "Reports",
-    "as_cells",
     "build_reports",
     "channel_of",
     "duration_weights",
@@ -62,7 +62,7 @@ class Reports:
     source, family, criterion
         As in the table.
     span
-        Years from the beginning to the end of the report's period.
+        Years that the report covers.
     reading
         `COUNTED`, `SAMPLED` or `RELATIVE`.
     sampling
@@ -201,26 +201,6 @@ def _check_alone(sums: pd.DataFrame, faults: Faults) -> None:
         )
 
 
-def as_cells(table: pd.DataFrame, quantity: Quantity) -> pd.DataFrame:
-    """Return the table with what the model's cells are under the measure ``flow``.
-
-    Stocks are dated by the year in which their period begins: whoever counts on another day of it
-    is off by less than the counts themselves are.
-    """
-    if quantity == "flow":
-        return table
-    stock = table["measure"] == "stock"
-    year = table["period_start"].dt.year
-    start = pd.to_datetime(pd.DataFrame({"year": year, "month": 1, "day": 1}))
-    end = pd.to_datetime(pd.DataFrame({"year": year + 1, "month": 1, "day": 1}))
-    unit = table["period_start"].dtype
-    return table.assign(
-        measure=table["measure"].where(~stock, "flow"),
-        period_start=start.astype(unit),
-        period_end=end.astype(unit),
-    )
-
-
 def usable_rows(
     table: pd.DataFrame,
     grid: Grid,
@@ -228,6 +208,7 @@ def usable_rows(
     *,
     outside: PlacesOutside = "refuse",
     quantity: Quantity = "flow",
+    period: Period = "shortest",
 ) -> NDArray[np.bool_]:
     """Return which rows enter: not mirrors, not superseded vintages.
 
@@ -241,7 +222,7 @@ def usable_rows(
         What errors call the observations.
     outside
         What to do with sums over places that are not all in the model.
-    quantity
+    quantity, period
         What the cells are.
 
     Raises
@@ -251,7 +232,7 @@ def usable_rows(
     """
     faults = Faults(name)
     _check_words(table, quantity, faults)
-    published, table = table, as_cells(table, quantity)
+    published, table = table, as_cells(table, quantity, period, add_up=False)
     single = is_single_cell(table, grid)
     _check_periods(table[single], grid, faults)
     _check_alone(table[~single], faults)
@@ -338,7 +319,7 @@ def build_reports(
             "source": table["source"].to_numpy(object),
             "family": table["family"].to_numpy(object),
             "criterion": table["criterion"].to_numpy(object),
-            "span": ((table["period_end"] - table["period_start"]).dt.days / 365.25).round(2),
+            "span": spans(table),
             "reading": np.where(index, RELATIVE, np.where(sampling > 0.0, SAMPLED, COUNTED)),
             "sampling": np.where(index, 0.0, sampling),
             "floor": table["censored_below"].fillna(0.0).to_numpy(float),

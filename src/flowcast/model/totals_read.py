@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from flowcast.model.cells import parts_of_year, spans
 from flowcast.model.reports import channel_of, sampling_variance
 from flowcast.vocabulary import Quantity
 
@@ -28,6 +29,8 @@ class Row:
     family: str
     criterion: str
     span: float
+    part: bool
+    """Whether it covers a part of its calendar year."""
     sampling: float
 
     @property
@@ -43,9 +46,11 @@ class Row:
         """Return where the details of a part are looked up.
 
         Of a census they are those of one span: the people who lived elsewhere a year ago are no
-        part of those who did five years ago.
+        part of those who did five years ago. Nor is what was counted by June part of a year's
+        total.
         """
-        return self.unit(side) + (f" over {self.span:g}" if side == "census" else "")
+        apart = side == "census" or self.part
+        return self.unit(side) + (f" over {self.span:g}" if apart else "")
 
     def sampling_of(self, rest: float) -> float:
         """Return the sampling variance of what details leave of a sum, on the log scale.
@@ -77,7 +82,7 @@ def read_rows(table: pd.DataFrame, quantity: Quantity, design_effect: float) -> 
     words = {c: table[c].fillna("").astype(str).tolist() for c in (*columns, *more)}
     numbers = {c: table[c].to_numpy(float).tolist() for c in ("duration_months", "value")}
     side = channel_of(table, quantity).astype(str).tolist()
-    span = ((table["period_end"] - table["period_start"]).dt.days / 365.25).round(2).tolist()
+    span, part = spans(table).tolist(), parts_of_year(table).tolist()
     sampling = sampling_variance(table, design_effect).tolist()
     out = {}
     for k, label in enumerate(table.index.to_numpy().astype(int).tolist()):
@@ -88,6 +93,6 @@ def read_rows(table: pd.DataFrame, quantity: Quantity, design_effect: float) -> 
         grade = words["undercount_class"][k]
         out[label] = Row(
             label, source, measure, reporter, who, months, grade, value, side[k],
-            words["family"][k], words["criterion"][k], span[k], sampling[k],
+            words["family"][k], words["criterion"][k], span[k], part[k], sampling[k],
         )  # fmt: skip
     return out
