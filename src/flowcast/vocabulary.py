@@ -31,7 +31,8 @@ MEASURES: Final[tuple[str, ...]] = get_args(Measure)
 REPORTERS: Final[tuple[str, ...]] = get_args(Reporter)
 GRADES: Final[tuple[str, ...]] = get_args(GradeClass)
 CRITERIA: Final[tuple[str, ...]] = get_args(Criterion)
-ESTIMATE_MEASURES: Final[tuple[str, ...]] = get_args(EstimateMeasure)
+ESTIMATE_MEASURES: Final[tuple[str, ...]] = ("flow", "immigration", "emigration", "net")
+"""Of a model of flows; one of stocks has ``stock``."""
 
 DIMS: Final[tuple[str, ...]] = (
     "chain",

@@ -89,7 +89,8 @@ def test_the_collapsed_likelihood_forgets_the_order_of_corridors(
     start = given["start"]
     rows = np.concatenate([np.arange(start[c], start[c + 1]) for c in order])
     by_report = ("residual", "noise", "period", "slot", "tv")
-    by_corridor = ("constant", "constant_col", "series", "slot_col", "n_slot", "innovation_weight")
+    by_corridor = ("constant", "constant_col", "series", "slot_col", "n_slot", "tv_col")
+    by_corridor += ("innovation_weight",)
     turned = (
         given | {k: given[k][rows] for k in by_report} | {k: given[k][order] for k in by_corridor}
     )

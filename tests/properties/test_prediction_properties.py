@@ -148,7 +148,15 @@ def test_a_place_outside_the_fit_is_refused_with_its_rows(
 
 
 @FEW
-@given(reports(), st.sampled_from(["survey", "census", "digital", "estimate"]))
-def test_families_without_a_part_in_the_model_are_refused(table: pd.DataFrame, family: str) -> None:
-    with pytest.raises(InputError, match=f"{len(table)} rows with '{family}'"):
-        predict(fitted()[1], observed(table.assign(family=family)))
+@given(reports())
+def test_estimates_of_others_are_refused(table: pd.DataFrame) -> None:
+    with pytest.raises(InputError, match=f"{len(table)} rows with 'estimate'"):
+        predict(fitted()[1], observed(table.assign(family="estimate")))
+
+
+@FEW
+@given(reports(), st.sampled_from(["survey", "census", "digital"]))
+def test_a_family_that_was_not_fitted_has_its_prior(table: pd.DataFrame, family: str) -> None:
+    found = predict(fitted()[1], observed(table.assign(family=family)))
+    assert len(found) == len(table)
+    assert (found["q97.5"] > found["q2.5"]).all()

@@ -159,8 +159,7 @@ def _check_measure(measure: str, quantity: Quantity) -> EstimateMeasure:
 
 def measures_of(quantity: Quantity) -> tuple[str, ...]:
     """Return the measures that a model of flows, or of stocks, has."""
-    flows = tuple(m for m in ESTIMATE_MEASURES if m != "stock")
-    return flows if quantity == "flow" else ("stock",)
+    return ESTIMATE_MEASURES if quantity == "flow" else ("stock",)
 
 
 def _middle_years(bounds: NDArray[np.datetime64]) -> list[int]:
