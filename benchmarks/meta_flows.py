@@ -278,6 +278,7 @@ def silent_cells(case: Case, alone: pd.DataFrame, both: pd.DataFrame) -> pd.Data
     key = ["origin", "destination", "period_start"]
     reported = pd.MultiIndex.from_frame(case.registers.table[key])
     joined = alone.merge(both, on=key, suffixes=("", "_both"), validate="one_to_one")
+    joined["period_start"] = pd.to_datetime(joined["period_start"])
     joined = joined[~pd.MultiIndex.from_frame(joined[key]).isin(reported)]
     reporters = case.registers.table["destination"].unique()
     kind = np.where(joined["destination"].isin(reporters), "gap of a reporter", "never reports")
@@ -313,8 +314,8 @@ def print_silent(case: Case) -> None:
     for how, posterior in fits.items():
         sums = summarise(posterior, measure="immigration", probs=[0.8])
         sums = sums[sums["destination"].isin(never)]
-        sums["year"] = sums["period_start"].dt.year
-        wide = sums[sums["year"] == YEARS[-1]].set_index("destination")
+        year = pd.to_datetime(sums["period_start"]).dt.year
+        wide = sums[year == YEARS[-1]].set_index("destination")
         print(f"from the other 30, {YEARS[-1]}, {how}")
         print(wide[["lower", "median", "upper"]].round(-2).astype(int).T.to_string())
 
