@@ -14,13 +14,22 @@ QUICK = ("benchmarks.gradient", "benchmarks.double_entry")
 LONG = (
     "benchmarks.imem31",
     "benchmarks.outlier",
+    "benchmarks.rampazzo",
+    "benchmarks.search_index",
+    "benchmarks.meta_flows",
+    "benchmarks.eu_stocks",
     "benchmarks.samplers",
     "benchmarks.scale",
     "benchmarks.agreement",
     "benchmarks.coverage",
     "benchmarks.sbc",
 )
-NEEDS_DATA = {"benchmarks.double_entry", "benchmarks.imem31", "benchmarks.outlier"}
+NEEDS_DATA = {
+    f"benchmarks.{name}"
+    for name in (
+        "double_entry", "imem31", "outlier", "rampazzo", "search_index", "meta_flows", "eu_stocks",
+    )
+}  # fmt: skip
 
 
 def main() -> None:

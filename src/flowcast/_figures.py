@@ -7,13 +7,15 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from flowcast.errors import Fault, InputError
 from flowcast.model.effects import EffectTerms, effect_terms
 from flowcast.model.grid import Grid
 from flowcast.model.reports import COUNTED, RELATIVE, SAMPLED, Reports
+from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import EFFECT_COLUMN
 
-__all__ = ["draw_figures", "effect_sum", "saved_reports"]
+__all__ = ["draw_figures", "effect_sum", "refuse_absent", "saved_reports"]
 
 FloatArray = NDArray[np.float64]
 
@@ -124,3 +126,13 @@ def draw_figures(
     noisy = expected[:, sampled] + sd * rng.standard_normal(sd.shape)
     out[:, sampled] = np.maximum(noisy, 0.0)
     return out
+
+
+def refuse_absent(observations: Observations, reports: Reports, absent: NDArray[np.bool_]) -> None:
+    """Refuse reports of a place in a period in which it did not exist."""
+    rows = observations.table.iloc[reports.row[absent]]
+    if len(rows):
+        pairs = sorted({f"{o}-{d}" for o, d in zip(rows.origin, rows.destination, strict=True)})
+        raise InputError(
+            [Fault(observations.name, ", ".join(pairs), "places that existed in the period")]
+        )

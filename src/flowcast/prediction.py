@@ -8,8 +8,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
-from flowcast._figures import draw_figures, effect_sum, saved_reports
-from flowcast.errors import Fault, InputError
+from flowcast._figures import draw_figures, effect_sum, refuse_absent, saved_reports
 from flowcast.model.assemble import report_offset
 from flowcast.model.cells import as_cells
 from flowcast.model.grid import Grid
@@ -279,29 +278,31 @@ def _log_expected(
 
 
 def _draw_sums(
-    posterior: Posterior, draws: _Draws, fitted: _Fitted, totals: Totals, rng: np.random.Generator
+    posterior: Posterior,
+    draws: _Draws,
+    fitted: _Fitted,
+    totals: Totals,
+    standard_error: FloatArray,
+    rng: np.random.Generator,
 ) -> FloatArray:
-    """Draw reports of sums, (sample, total); cells of places that did not exist are empty."""
+    """Draw reports of sums, (sample, total); cells of places that did not exist are empty.
+
+    A standard error (total,) is one in persons around what is predicted, so that the figure itself
+    is not looked at; without one (NaN) the sampling error is relative.
+    """
     persons = np.exp(_log_expected(posterior, draws, fitted, totals.entries, rng))
     parts = np.add.reduceat(np.nan_to_num(persons), totals.entry_start, axis=1)
     if "sd_noise_total" in draws.hyper:
         sd = draws.hyper["sd_noise_total"].to_numpy()
     else:
         sd = posterior.spec.measurement.sd_noise_total.draw(rng, len(persons))
-    sd = np.sqrt(np.asarray(sd)[:, None] ** 2 + totals.sampling[totals.part_total])
+    relative = np.where(np.isnan(standard_error), totals.sampling, 0.0)
+    sd = np.sqrt(np.asarray(sd)[:, None] ** 2 + relative[totals.part_total])
     noisy = parts * np.exp(sd * rng.standard_normal(parts.shape))
     count = totals.part_sign * rng.poisson(np.minimum(noisy, np.exp(_MAX_LOG)))
-    return np.add.reduceat(count.astype(float), totals.part_start, axis=1)
-
-
-def _refuse_absent(observations: Observations, reports: Reports, absent: NDArray[np.bool_]) -> None:
-    """Refuse reports of a place in a period in which it did not exist."""
-    rows = observations.table.iloc[reports.row[absent]]
-    if len(rows):
-        pairs = sorted({f"{o}-{d}" for o, d in zip(rows.origin, rows.destination, strict=True)})
-        raise InputError(
-            [Fault(observations.name, ", ".join(pairs), "places that existed in the period")]
-        )
+    total = np.add.reduceat(count.astype(float), totals.part_start, axis=1)
+    noise = np.nan_to_num(standard_error) * rng.standard_normal(total.shape)
+    return np.where(totals.net, total + noise, np.maximum(total + noise, 0.0))
 
 
 def draw_reports(
@@ -314,7 +315,8 @@ def draw_reports(
     posterior
         A fit whose places and periods cover the reports.
     observations
-        Reports; their values are not looked at.
+        Reports; their values are not looked at. Of surveys their standard errors are, which are
+        the larger the larger the figure: a score of withheld surveys is a little flattered.
     seed
         Of the predictive noise.
 
@@ -347,7 +349,7 @@ def draw_reports(
     draws = _stack(posterior, np.unique(np.concatenate([reports.corridor, summed])))
     fitted = _fitted(posterior, draws)
     log_mean = _log_flow(draws, reports)
-    _refuse_absent(observations, reports, np.isnan(log_mean[:1]).any(axis=0))
+    refuse_absent(observations, reports, np.isnan(log_mean[:1]).any(axis=0))
     log_mean = _log_expected(posterior, draws, fitted, reports, rng)
     sd = _noise_sd(draws, posterior, reports, rng)
     sd = sd / np.sqrt(_noise_weights(posterior, fitted, reports, len(sd), rng))
@@ -356,7 +358,8 @@ def draw_reports(
     count = draw_figures(posterior, reports, error, log_mean, rng)
     if totals is None:
         return reports.row, count
-    sums = _draw_sums(posterior, draws, fitted, totals, rng)
+    error = table["standard_error"].to_numpy(float)[totals.row]
+    sums = _draw_sums(posterior, draws, fitted, totals, error, rng)
     return np.concatenate([reports.row, totals.row]), np.concatenate([count, sums], axis=1)
 
 
