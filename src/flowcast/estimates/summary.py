@@ -77,7 +77,8 @@ def summarise(
     wanted = _check_probs(probs)
     estimates = _in_definition(estimates, definition)
     if by is not None or measure not in (None, estimates.label):
-        estimates = aggregate(estimates, measure or _own(estimates), by)
+        own = cast("EstimateMeasure", measures_of(estimates.quantity)[0])
+        estimates = aggregate(estimates, measure or own, by)
     return _table(estimates, _statistics(estimates, wanted), wanted, _order(estimates))
 
 
@@ -120,11 +121,6 @@ def estimate_tables(
         statistics, order = _statistics(one, wanted), _order(one)
         for start in range(0, len(order.cells), step):
             yield _table(one, statistics, wanted, order, slice(start, start + step))
-
-
-def _own(estimates: FlowEstimates) -> EstimateMeasure:
-    """Return the measure of cells that are not added up."""
-    return "stock" if estimates.quantity == "stock" else "flow"
 
 
 def _check_probs(probs: Sequence[float]) -> list[float]:

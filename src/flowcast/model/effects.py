@@ -5,7 +5,7 @@ report carries some of them, with a value each: 1, or a covariate of its cell.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -119,9 +119,12 @@ def _keys(grid: Grid, reports: Reports) -> dict[str, NDArray[Any]]:
 
 
 def _declared(
-    effect: MeasurementEffect, grid: Grid, reports: Reports, columns: Mapping[str, FloatArray]
+    effect: MeasurementEffect,
+    keys: Mapping[str, NDArray[Any]],
+    grid: Grid,
+    reports: Reports,
+    columns: Mapping[str, FloatArray],
 ) -> _Part:
-    keys = _keys(grid, reports)
     year = grid.period_start.year.to_numpy()[reports.period]
     inside = np.ones(reports.n, dtype=bool)
     for wanted, found in (
@@ -149,30 +152,29 @@ def _of_families(spec: ModelSpec, grid: Grid, reports: Reports) -> list[_Part]:
     """Return the effects that every model has: biases of families, criteria, transitions."""
     measurement, parts = spec.measurement, []
 
-    def add(inside: NDArray[np.bool_], name: Any, prior: Prior, value: FloatArray | float) -> None:
+    def by_source(name: str, inside: NDArray[np.bool_]) -> _Part:
+        # Names are made for the reports inside alone: most have no such effect.
         rows = np.flatnonzero(inside)
-        names = np.broadcast_to(np.asarray(name, dtype=object), reports.n)[rows]
-        parts.append(_Part(rows, names, np.broadcast_to(value, reports.n)[rows] * 1.0, prior))
+        names = name + "[" + reports.source[rows] + "]"
+        return _Part(rows, names, np.ones(len(rows)), getattr(measurement, name))
 
     for channel in _BIASES:
-        name = f"bias_{channel}[" + reports.source + "]"
-        add(reports.side == channel, name, getattr(measurement, f"bias_{channel}"), 1.0)
-    corridor = grid.origin_code + "," + grid.destination_code
-    level = "bias_index[" + reports.source + "," + corridor[reports.corridor] + "]"
-    add(reports.side == "index", level, measurement.bias_index, 1.0)
+        parts.append(by_source(f"bias_{channel}", reports.side == channel))
+    rows = np.flatnonzero(reports.side == "index")
+    corridor = (grid.origin_code + "," + grid.destination_code)[reports.corridor[rows]]
+    level = "bias_index[" + reports.source[rows] + "," + corridor + "]"
+    parts.append(_Part(rows, level, np.ones(len(rows)), measurement.bias_index))
     if spec.quantity == "flow":
         for criterion in ("citizenship", "birth"):
-            name = f"criterion_{criterion}[" + reports.source + "]"
-            prior = getattr(measurement, f"criterion_{criterion}")
-            add(reports.criterion == criterion, name, prior, 1.0)
+            parts.append(by_source(f"criterion_{criterion}", reports.criterion == criterion))
         # One coefficient for all spans: a share of moves is lost in proportion to log years.
-        long = (reports.side == "census") & (reports.span > _LONGER_THAN_A_YEAR)
-        share = np.log(np.maximum(reports.span, 1.0)) / np.log(_TRANSITION_YEARS)
-        add(long, "census_transition", measurement.census_transition, share)
-        short = (reports.span < WHOLE_YEAR) & (spec.period == "year")
-        name = "part_of_year[" + reports.source + "]"
-        add(short, name, measurement.part_of_year, np.log(np.where(short, reports.span, 1.0)))
-    return [part for part in parts if len(part.rows)]
+        rows = np.flatnonzero((reports.side == "census") & (reports.span > _LONGER_THAN_A_YEAR))
+        name = np.full(len(rows), "census_transition", dtype=object)
+        share = np.log(reports.span[rows]) / np.log(_TRANSITION_YEARS)
+        parts.append(_Part(rows, name, share, measurement.census_transition))
+        short = by_source("part_of_year", (reports.span < WHOLE_YEAR) & (spec.period == "year"))
+        parts.append(replace(short, value=np.log(reports.span[short.rows])))
+    return parts
 
 
 def effect_terms(
@@ -188,7 +190,9 @@ def effect_terms(
         From `effect_columns`.
     """
     parts = _of_families(spec, grid, reports)
-    parts += [_declared(e, grid, reports, columns) for e in spec.measurement.effects]
+    declared = spec.measurement.effects
+    keys = _keys(grid, reports) if declared else {}
+    parts += [_declared(effect, keys, grid, reports, columns) for effect in declared]
     parts = [part for part in parts if len(part.rows)]
     if not parts:
         return NO_EFFECTS
