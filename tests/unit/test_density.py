@@ -26,7 +26,7 @@ from flowcast.model import fused
 from flowcast.model.assemble import Sites, assemble, layout, report_sd
 from flowcast.model.build import build_model, site_data
 from flowcast.model.collapse import CollapsedLikelihood
-from flowcast.model.coordinates import Coordinates, build_coordinates, powers
+from flowcast.model.coordinates import Coordinates, build_coordinates, powers, soften
 from flowcast.model.density import (
     build_density,
     find_mode,
@@ -424,6 +424,51 @@ def test_powers_of_increments_have_the_density_of_the_power() -> None:
     wanted = mode.density.value(x) - power @ x[steps]
     assert coordinates.value(u) == pytest.approx(wanted, abs=1e-9)
     np.testing.assert_allclose(coordinates.position(x), u, rtol=1e-9)
+
+
+def test_powers_with_zero_in_reach_are_softened() -> None:
+    """The third derivative at the mode vanishes as it does with the power itself."""
+    power = np.array([0.2, 0.5, 0.8, 1.0, 0.5, -0.7])
+    spread = np.array([0.9, 0.4, 0.4, 0.4, 0.05, 0.4])
+    value = np.array([0.5, 1.0, 2.0, 0.3, 1.0, 1.0])
+    chosen, scale = soften(power, spread, value)
+    assert chosen.tolist() == [True, True, True, True, False, False]
+    for k, p in enumerate(np.minimum(power[chosen], 0.95)):
+        u = np.log(np.expm1(value[k] / scale[k]))
+
+        def log_value(at: float, k: int = k) -> float:
+            return float(np.log(scale[k] * np.log1p(np.exp(at))))
+
+        step = 1e-4
+        up, here, down = log_value(u + step), log_value(u), log_value(u - step)
+        first, second = (up - down) / (2 * step), (up - 2 * here + down) / step**2
+        assert -second / first**2 == pytest.approx(p, rel=1e-4)
+
+
+def test_softened_increments_have_the_density_of_what_they_are_taken_as() -> None:
+    mode = find_mode(case("plain"))
+    layout_, n = mode.density.layout, len(mode.x)
+    steps = np.arange(n)[layout_.slices["duration_increment"]]
+    none, scale = np.zeros(0, dtype=int), np.array([0.3, 0.5, 0.1, 1.0])
+    coordinates = Coordinates(
+        mode.density, none, np.zeros(0), none, np.zeros(n), np.eye(n), soft=steps, scale=scale
+    )
+    u = mode.x.copy()
+    u[steps] = np.array([-30.0, -2.0, 0.5, 4.0])
+    size = np.log1p(np.exp(u[steps]))
+    x = coordinates.unconstrained(u)
+    np.testing.assert_allclose(x[steps], np.log(scale * size), rtol=1e-9)
+    np.testing.assert_allclose(coordinates.position(x), u, rtol=1e-9)
+    # d log value / du = 1 / (1 + exp(-u)) / size.
+    slope = 1.0 / (1.0 + np.exp(-u[steps])) / size
+    wanted = mode.density.value(x) + np.log(slope).sum()
+    assert coordinates.value(u) == pytest.approx(wanted, abs=1e-9)
+    found, gradient = coordinates.value_grad(u)
+    assert found == pytest.approx(wanted, abs=1e-9)
+    for k in steps:
+        nudge = 1e-5 * np.eye(n)[k]
+        finite = (coordinates.value(u + nudge) - coordinates.value(u - nudge)) / 2e-5
+        assert gradient[k] == pytest.approx(finite, rel=1e-5, abs=1e-5)
 
 
 @pytest.mark.parametrize("name", ["plain", "ungraded"])

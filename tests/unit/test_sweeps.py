@@ -333,6 +333,29 @@ def test_folded_values_are_scaled_by_themselves() -> None:
     np.testing.assert_allclose(np.diag(after), np.diag(before))
 
 
+def test_softened_values_are_taken_by_their_logarithms() -> None:
+    coordinates = coordinates_of(problem_of())
+    steps = np.arange(len(coordinates.centre))[
+        coordinates.density.layout.slices["duration_increment"]
+    ]
+    scale = np.full(len(steps), 0.2)
+    others = ~np.isin(coordinates.folded, steps)
+    soft = replace(
+        coordinates, folded=coordinates.folded[others], power=coordinates.power[others],
+        soft=steps, scale=scale,
+    )  # fmt: skip
+    found = mirror_symmetric(soft)
+    assert len(found.soft) == len(found.scale) == 0
+    np.testing.assert_allclose(
+        found.centre[steps], np.log(0.2 * np.log1p(np.exp(soft.centre[steps])))
+    )
+    # A small step in z is the same step in the logarithms, by either.
+    slope = (1.0 / (1.0 + np.exp(-soft.centre[steps]))) / np.log1p(np.exp(soft.centre[steps]))
+    before = np.linalg.inv(soft.root @ soft.root.T)[np.ix_(steps, steps)]
+    after = np.linalg.inv(found.root @ found.root.T)[np.ix_(steps, steps)]
+    np.testing.assert_allclose(after, before / np.outer(slope, slope), rtol=1e-6)
+
+
 def test_reports_of_sums_are_refused() -> None:
     problem = problem_of()
     chain = chain_of(problem)

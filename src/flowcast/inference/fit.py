@@ -46,7 +46,7 @@ N_PRIOR_DRAWS = 400
 N_PRIOR_PREDICTIVE = 100
 THREADS = 2
 _LIBRARIES = ("pymc", "pytensor", "nutpie", "numba", "numpy", "scipy", "xarray")
-_COORDINATES = ("folded", "power", "relative", "centre", "root")
+_COORDINATES = ("folded", "power", "relative", "centre", "root", "soft", "scale")
 _SITE_NAMES = ("mean", "variance", "noise_weight", "innovation_weight", "unit_weight")
 
 

@@ -25,7 +25,7 @@ def mirror_symmetric(coordinates: Coordinates) -> Coordinates:
     A chain over standard deviations is one over u with the sign forgotten. That leaves the density
     unchanged only if a move from -u is the mirror image of one from u: folded values must not be
     scaled together with others. So each is whitened by itself, and the others jointly, among them
-    what is far from zero: it is taken by its logarithm, not folded.
+    what is far from zero or softened: it is taken by its logarithm, not folded.
     """
     root, even = coordinates.root, coordinates.power == 1.0
     folded, powers = coordinates.folded[even], coordinates.folded[~even]
@@ -33,6 +33,8 @@ def mirror_symmetric(coordinates: Coordinates) -> Coordinates:
     centre, slope = coordinates.centre.copy(), np.ones(len(root))
     slope[powers] = coordinates.power[~even] * centre[powers]
     centre[powers] = np.log(centre[powers]) / coordinates.power[~even]
+    soft = coordinates.soft
+    centre[soft], slope[soft] = coordinates.logs_of_soft()
     precision = slope[:, None] * np.linalg.inv(root @ root.T) * slope
     out = np.zeros_like(root)
     out[folded, folded] = 1.0 / np.sqrt(np.diag(precision)[folded])
@@ -40,8 +42,9 @@ def mirror_symmetric(coordinates: Coordinates) -> Coordinates:
     values, vectors = np.linalg.eigh(precision[among])
     out[among] = (vectors / np.sqrt(values)) @ vectors.T
     return replace(
-        coordinates, folded=folded, power=coordinates.power[even], centre=centre, root=out
-    )
+        coordinates, folded=folded, power=coordinates.power[even], centre=centre, root=out,
+        soft=soft[:0], scale=coordinates.scale[:0],
+    )  # fmt: skip
 
 
 def trajectory(
