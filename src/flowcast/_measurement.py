@@ -182,6 +182,9 @@ class Measurement(FrozenModel):
     part_of_year: PriorField = make_prior("normal", 1.0, 0.1)
     """With `period: year`, what multiplies the log of the share of the year that a figure covers: 1
     where all months are alike. One coefficient a source. Must be normal."""
+    middle_of_years: PriorField = make_prior("normal", 1.0, 0.1)
+    """With `period: middle_year`, what multiplies the log of the years that a flow covers: 1 where
+    it is so many times the flow of the middle year. One coefficient a source. Must be normal."""
     design_effect: float = Field(default=1.5, ge=1.0)
     """Factor on the sampling variance of a survey that tells its sample size only."""
     effects: tuple[MeasurementEffect, ...] = ()
@@ -193,6 +196,7 @@ class Measurement(FrozenModel):
         "criterion_birth",
         "census_transition",
         "part_of_year",
+        "middle_of_years",
     )
     @classmethod
     def _normal_only(cls, prior: Prior) -> Prior:

@@ -158,7 +158,9 @@ class ModelSpec(FrozenModel):
     came from the origin, once a year (`stock`)."""
     period: Period = "shortest"
     """The model's periods: as long as the shortest flow's (`shortest`), or calendar years (`year`),
-    of which a figure may cover a part: months so far, two quarters."""
+    of which a figure may cover a part: months so far, two quarters. With `middle_year` in addition,
+    a flow between two places over several years is a report of the year in their middle, not the
+    sum of its years: for stock differences and censuses of many corridors."""
     codes: Literal["iso", "declared"] = "iso"
     """`declared`: the codes of the places file are taken as they are."""
     data: Data = Data()

@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from flowcast._source_roles import REGISTRY_FILE
 from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, InputError
-from flowcast.model.cells import as_cells, calendar_years, parts_of_year
+from flowcast.model.cells import as_cells, calendar_years, middles_of_years, parts_of_year
 from flowcast.model.effects import effect_columns
 from flowcast.model.grid import Grid, build_grid
 from flowcast.model.problem import Problem, build_problem
@@ -147,9 +149,15 @@ def _grid(inputs: Inputs) -> Grid:
         places = single_places(observations.places)
     spec = inputs.spec
     table = as_cells(observations.table, spec.quantity, spec.period)
-    by_year = spec.period == "year" or spec.quantity == "stock"
-    of_model = table[calendar_years(table) if by_year else model_periods(table, places)]
+    by_year = spec.period != "shortest" or spec.quantity == "stock"
+    of_model = table[_years_of_model(table) if by_year else model_periods(table, places)]
     return build_grid(of_model, places, codes=observations.codes, name=observations.name)
+
+
+def _years_of_model(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows set the years: what stands for a middle does not, where others do."""
+    year, middle = calendar_years(table), middles_of_years(table)
+    return year & ~middle if (year & ~middle).any() else year
 
 
 def prepare(inputs: Inputs) -> Prepared:
@@ -193,9 +201,12 @@ def prepare(inputs: Inputs) -> Prepared:
 
 
 def _part_years(kept: pd.DataFrame) -> list[str]:
-    """Tell how many reports cover a part of their year only."""
-    part = int(parts_of_year(kept).sum())
-    return [f"{part} reports cover a part of their year"] if part else []
+    """Tell how many reports cover a part of their year, or more than it."""
+    part, several = int(parts_of_year(kept).sum()), int(middles_of_years(kept).sum())
+    notes = [f"{part} reports cover a part of their year"] if part else []
+    if several:
+        notes.append(f"{several} flows over several years were taken as of the year in the middle")
+    return notes
 
 
 def _idle_effects(problem: Problem) -> list[str]:

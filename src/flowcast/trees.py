@@ -64,7 +64,7 @@ def _seen(
     """Return the cells with a report of a side, of whole years or parts, (corridor, period)."""
     inside = problem.reports.side == side
     if whole is not None:
-        by_year = problem.spec.period == "year"
+        by_year = problem.spec.period != "shortest"
         short = (problem.reports.span < WHOLE_YEAR) & by_year
         inside &= ~short if whole else short
     out = np.zeros(shape, dtype=bool)

@@ -22,7 +22,7 @@ GradeClass = Literal["low", "medium", "high"]
 Criterion = Literal["residence", "citizenship", "birth"]
 Role = Literal["fit", "held_out"]
 Quantity = Literal["flow", "stock"]
-Period = Literal["shortest", "year"]
+Period = Literal["shortest", "year", "middle_year"]
 EstimateMeasure = Literal["flow", "immigration", "emigration", "net", "stock"]
 IntervalKind = Literal["equal_tailed"]
 

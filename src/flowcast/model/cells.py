@@ -6,14 +6,27 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flowcast.places import is_grouping
 from flowcast.vocabulary import Period, Quantity
 
-__all__ = ["WHOLE_YEAR", "as_cells", "calendar_years", "parts_of_year", "spans"]
+__all__ = [
+    "LONGER",
+    "WHOLE_YEAR",
+    "as_cells",
+    "calendar_years",
+    "middles_of_years",
+    "parts_of_year",
+    "spans",
+]
 
 SPAN: Final = "span"
 """Column with the years that a report covers, where this is not the length of its period."""
 WHOLE_YEAR: Final = 0.98
 """A report of so much of a year or more is one of the year."""
+LONGER: Final = 1.5
+"""A report of more years than this is one of several years."""
+_TIE: Final = pd.Timedelta(days=2)
+"""From one July to another, five years on, the middle is New Year: leap days must not decide."""
 _SUMMED: Final = ("value", "sample_size", "censored_below", SPAN)
 _KEY: Final = (
     "source", "family", "measure", "origin", "destination", "period_start", "period_end",
@@ -36,6 +49,13 @@ def parts_of_year(table: pd.DataFrame) -> NDArray[np.bool_]:
     if SPAN not in table:
         return np.zeros(len(table), dtype=bool)
     return np.asarray((table[SPAN] < WHOLE_YEAR).to_numpy())
+
+
+def middles_of_years(table: pd.DataFrame) -> NDArray[np.bool_]:
+    """Return which rows cover several years and stand for the one in their middle, (row,)."""
+    if SPAN not in table:
+        return np.zeros(len(table), dtype=bool)
+    return np.asarray((table[SPAN] > LONGER).to_numpy() & calendar_years(table))
 
 
 def calendar_years(table: pd.DataFrame) -> NDArray[np.bool_]:
@@ -63,7 +83,8 @@ def as_cells(
         it is off by less than the counts themselves are.
     period
         With ``year``, a figure of a part of a calendar year becomes a report of that year, with the
-        years it covers in the column `span`.
+        years it covers in the column `span`. With ``middle_year`` also a flow between two places
+        over several years does, of the year that contains the middle of its period.
     add_up
         Whether the parts of one year that one source reports are added up to one report; it keeps
         the label of the first. An index is averaged instead.
@@ -79,6 +100,8 @@ def as_cells(
         return _by_year(dated, np.ones(len(table), dtype=bool))
     if period == "shortest":
         return table
+    if period == "middle_year":
+        table = _in_the_middle(table)
     last = table["period_end"] - pd.Timedelta(days=1)
     one_year = (table["period_start"].dt.year == last.dt.year).to_numpy()
     days = (table["period_end"] - table["period_start"]).dt.days.to_numpy(float)
@@ -86,8 +109,27 @@ def as_cells(
     part = one_year & (share < WHOLE_YEAR)
     if not part.any():
         return table
-    dated = _by_year(table.assign(**{SPAN: np.where(part, share, np.nan)}), part)
+    span = table.get(SPAN, np.nan)
+    dated = _by_year(table.assign(**{SPAN: np.where(part, share, span)}), part)
     return _add_up(dated, part) if add_up else dated
+
+
+def _in_the_middle(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with flows over several years at the year in their middle."""
+    length = spans(table)
+    pair = table["origin"].notna() & table["destination"].notna()
+    for side in ("origin", "destination"):
+        groups = [code for code in table[side].dropna().unique() if is_grouping(str(code))]
+        pair &= ~table[side].isin(groups)
+    long = ((table["measure"] == "flow") & pair).to_numpy() & (length > LONGER)
+    if not long.any():
+        return table
+    middle = table["period_start"] + (table["period_end"] - table["period_start"]) / 2 + _TIE
+    moved = table.assign(
+        period_start=table["period_start"].where(~long, middle.dt.normalize()),
+        **{SPAN: np.where(long, length, np.nan)},
+    )
+    return _by_year(moved, long)
 
 
 def _by_year(table: pd.DataFrame, rows: NDArray[np.bool_]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec
 from flowcast.errors import Fault, FlowcastError, InputError
-from flowcast.model.cells import WHOLE_YEAR
+from flowcast.model.cells import LONGER, WHOLE_YEAR
 from flowcast.model.grid import Grid
 from flowcast.model.process import cell_values
 from flowcast.model.reports import Reports
@@ -28,7 +28,6 @@ IntArray = NDArray[np.int64]
 
 _BIASES = ("register", "survey", "census", "digital")
 _TRANSITION_YEARS = 5.0
-_LONGER_THAN_A_YEAR = 1.5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -168,12 +167,15 @@ def _of_families(spec: ModelSpec, grid: Grid, reports: Reports) -> list[_Part]:
         for criterion in ("citizenship", "birth"):
             parts.append(by_source(f"criterion_{criterion}", reports.criterion == criterion))
         # One coefficient for all spans: a share of moves is lost in proportion to log years.
-        rows = np.flatnonzero((reports.side == "census") & (reports.span > _LONGER_THAN_A_YEAR))
+        rows = np.flatnonzero((reports.side == "census") & (reports.span > LONGER))
         name = np.full(len(rows), "census_transition", dtype=object)
         share = np.log(reports.span[rows]) / np.log(_TRANSITION_YEARS)
         parts.append(_Part(rows, name, share, measurement.census_transition))
-        short = by_source("part_of_year", (reports.span < WHOLE_YEAR) & (spec.period == "year"))
+        short = by_source("part_of_year", (reports.span < WHOLE_YEAR) & (spec.period != "shortest"))
         parts.append(replace(short, value=np.log(reports.span[short.rows])))
+        if spec.period == "middle_year":
+            long = by_source("middle_of_years", reports.span > LONGER)
+            parts.append(replace(long, value=np.log(reports.span[long.rows])))
     return parts
 
 
