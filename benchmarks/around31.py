@@ -278,10 +278,10 @@ def silent_cells(registers: Observations, withheld: pd.DataFrame) -> pd.DataFram
     kinds = {}
     for name, rows in (("reported", table), ("withheld", withheld)):
         kinds[name] = pair.isin(pd.MultiIndex.from_frame(rows[["origin", "destination"]]))
-    kind = np.select(
+    why = np.select(
         [kinds["withheld"], ~kinds["reported"]], ["withheld", "nobody reports"], "reported"
     )
-    return grid.assign(kind=kind)[kind != "reported"]
+    return grid.assign(why=why)[why != "reported"]
 
 
 def run_fold(
@@ -309,7 +309,7 @@ def run_fold(
 def _show(scores: pd.DataFrame, wide: pd.DataFrame) -> None:
     by = scores.groupby("variant", sort=False)
     print(by[METRICS].mean().assign(n=by.size()).round(3).to_string())
-    print(wide.groupby(["kind", "variant"], sort=False)["width"].describe().round(2).to_string())
+    print(wide.groupby(["why", "variant"], sort=False)["width"].describe().round(2).to_string())
 
 
 def main() -> None:
