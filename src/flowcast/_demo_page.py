@@ -5,10 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from flowcast import __version__
 from flowcast._demo_tables import FLOW_COLUMNS, INTERVAL, MARKS, TOTAL_COLUMNS
+from flowcast._pages import render_template
 from flowcast.posterior import Posterior
 
 __all__ = ["PICTURES", "SOURCE", "Picture", "build_page"]
@@ -102,16 +100,8 @@ def build_page(
     pictures
         Figures with the bytes of their PNG and their description in words.
     """
-    environment = Environment(
-        loader=PackageLoader("flowcast", "_templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("demo.html").render(
-        version=__version__,
+    return render_template(
+        "demo.html",
         spec=posterior.spec,
         gate=posterior.gate,
         interval=INTERVAL,

@@ -21,6 +21,7 @@ LAYERS = (
         "_atomic",
         "_kept",
         "_netcdf",
+        "_pages",
         "_yaml",
         "_zarr",
         "_terminal",

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from flowcast import __version__
+from flowcast._pages import render_template
 from flowcast.sources._quality_charts import dot_chart, heat_maps
 from flowcast.sources._quality_series import OUTLIER_Z
 from flowcast.sources._quality_text import (
@@ -62,16 +61,8 @@ def render_page(report: "QualityReport", entries: Mapping[str, "SourceEntry"]) -
     entries
         What the registry knows of the sources, by id; those it does not know are left out.
     """
-    environment = Environment(
-        loader=PackageLoader("flowcast", "_templates"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        undefined=StrictUndefined,
-    )
-    return environment.get_template("quality.html").render(
-        version=__version__,
+    return render_template(
+        "quality.html",
         report=report,
         interval=f"{100 * report.prob:g} % {report.kind}",
         threshold=f"{OUTLIER_Z:g}",
