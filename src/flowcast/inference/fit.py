@@ -18,9 +18,10 @@ from flowcast._terminal import Progress
 from flowcast.config import ModelSpec, Sampler, apply_overrides
 from flowcast.inference.checkpoint import Checkpoint, open_checkpoint
 from flowcast.inference.gate import HyperDraws
-from flowcast.inference.laplace import reweigh, sample_laplace
+from flowcast.inference.laplace import sample_laplace
 from flowcast.inference.nuts import sample_nuts
 from flowcast.inference.recover import Latent, recover_latent
+from flowcast.inference.tilt import reweigh, tilt_coordinates
 from flowcast.model.assemble import Sites
 from flowcast.model.coordinates import Coordinates, build_coordinates
 from flowcast.model.density import Density, ModeResult, build_density, find_mode, is_gaussian
@@ -44,6 +45,8 @@ FloatArray = NDArray[np.float64]
 
 N_PRIOR_DRAWS = 400
 N_PRIOR_PREDICTIVE = 100
+_LEAST_SHARE = 0.05
+"""Where a smaller share of a normal's draws is effective with the sums, none is fitted to them."""
 THREADS = 2
 _LIBRARIES = ("pymc", "pytensor", "nutpie", "numba", "numpy", "scipy", "xarray")
 _COORDINATES = ("folded", "power", "relative", "centre", "root", "soft", "scale")
@@ -82,16 +85,24 @@ def _draw(
     reasons: tuple[str, ...] = ()
     density = coordinates.density
     extra = _totals_factor(density) if density.problem.totals is not None else None
-    if sampler.method == "laplace":
+    hopeless = False
+    if extra is not None:
+        tilted, tilt, share = tilt_coordinates(coordinates, extra, sampler, checkpoint, progress)
+        hopeless = share < _LEAST_SHARE
+    if sampler.method == "laplace" and hopeless:
+        reasons = ("sums of cells say too much about the hyper-parameters",)
+    elif sampler.method == "laplace":
         draws = sample_laplace(coordinates, sampler, checkpoint, progress, extra)
         if draws.gate.passed:
             return draws
         reasons = draws.gate.failures
         progress.say(f"importance sampling is not exact here ({reasons[0]}): NUTS follows")
-    draws = sample_nuts(coordinates, sampler, checkpoint, progress)
+    draws = sample_nuts(coordinates if extra is None else tilted, sampler, checkpoint, progress)
     if reasons:
         draws.facts["instead_of_laplace"] = list(reasons[:5])
-    return draws if extra is None else reweigh(density, draws, sampler, extra)
+    if extra is None:
+        return draws
+    return reweigh(density, draws, sampler, lambda x: extra(x) - float(tilt.value(x)))
 
 
 def _totals_factor(density: Density) -> Callable[[FloatArray], float]:

@@ -31,10 +31,8 @@ from flowcast.config import Sampler
 from flowcast.inference.checkpoint import Checkpoint
 from flowcast.inference.gate import HyperDraws, judge_importance, max_pareto_k, name_draws
 from flowcast.model.coordinates import Coordinates
-from flowcast.model.density import Density
-from flowcast.posterior import GateResult
 
-__all__ = ["Proposal", "first_proposal", "reweigh", "sample_laplace", "smooth_weights"]
+__all__ = ["Proposal", "first_proposal", "resample", "sample_laplace", "smooth_weights"]
 
 FloatArray = NDArray[np.float64]
 Target = Callable[[FloatArray], float]
@@ -222,7 +220,7 @@ def _count(progress: Progress, before: int, done: int) -> None:
     progress.update(before + done)
 
 
-def _resample(weight: FloatArray, sampler: Sampler) -> NDArray[np.int64]:
+def resample(weight: FloatArray, sampler: Sampler) -> NDArray[np.int64]:
     """Return positions of draws of equal weight (systematic resampling), in random order."""
     n, rng = sampler.kept_draws, np.random.default_rng(np.random.SeedSequence([sampler.seed, 4]))
     at = (rng.random() + np.arange(n)) / n
@@ -349,42 +347,6 @@ def _pilot(first: Proposal, batches: _Batches) -> tuple[Mixture, tuple[FloatArra
     return mixture, ()
 
 
-def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target) -> HyperDraws:
-    """Weigh draws of NUTS by a factor of the posterior that the density lacks, and resample.
-
-    Parameters
-    ----------
-    density
-        What they were drawn from.
-    draws
-        Of equal weight so far, with the verdict on their chains.
-    sampler
-        Seed and bounds.
-    extra
-        Log of the factor, by unconstrained point (dim,).
-
-    Returns
-    -------
-    HyperDraws
-        It passes the gate if the chains and the weights do.
-    """
-    x = draws.x.reshape(-1, draws.x.shape[-1])
-    weight, k = smooth_weights(_evaluate(extra, x, lambda done: None))
-    every = name_draws(density, x[None])
-    max_k = max_pareto_k(density.problem.reports.n)
-    gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
-    chosen = _resample(weight, sampler)
-    both = GateResult(
-        gate.passed and draws.gate.passed,
-        (*draws.gate.failures, *gate.failures),
-        {**draws.gate.worst, **gate.worst},
-    )
-    facts = draws.facts | {"pareto_k": round(k, 3)}
-    stats = {"importance_weight": weight[chosen][None]}
-    data = every.isel(draw=chosen).assign_coords(draw=np.arange(len(chosen)))
-    return HyperDraws(x[chosen][None], data, "nuts", both, diagnostics, stats, facts)
-
-
 def _finish(
     plain: Coordinates, sampler: Sampler, u: FloatArray, weight: FloatArray, k: float
 ) -> HyperDraws:
@@ -392,7 +354,7 @@ def _finish(
     every = name_draws(plain.density, x[None])
     max_k = max_pareto_k(plain.density.problem.reports.n)
     gate, diagnostics = judge_importance(every, weight, k, sampler, max_k)
-    chosen = _resample(weight, sampler)
+    chosen = resample(weight, sampler)
     facts = {"pareto_k": round(k, 3), "importance_draws": len(u)}
     facts["importance_ess"] = round(gate.worst["importance_ess"], 1)
     stats = {"importance_weight": weight[chosen][None]}
