@@ -1,0 +1,1 @@
+"""Accounting: stocks to flows, raking to margins, net matrices, components and indices."""
