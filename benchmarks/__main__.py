@@ -10,7 +10,7 @@ import sys
 
 from benchmarks.cases import shared
 
-QUICK = ("benchmarks.gradient", "benchmarks.double_entry")
+QUICK = ("benchmarks.gradient", "benchmarks.accounting", "benchmarks.double_entry")
 LONG = (
     "benchmarks.imem31",
     "benchmarks.outlier",
@@ -27,7 +27,8 @@ LONG = (
 NEEDS_DATA = {
     f"benchmarks.{name}"
     for name in (
-        "double_entry", "imem31", "outlier", "rampazzo", "search_index", "meta_flows", "eu_stocks",
+        "accounting", "double_entry", "imem31", "outlier", "rampazzo", "search_index",
+        "meta_flows", "eu_stocks",
     )
 }  # fmt: skip
 

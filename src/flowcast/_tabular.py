@@ -49,7 +49,7 @@ class RawTable:
     left_out: tuple[frozenset[str], ...] = ()
 
 
-def read_raw(path: Path, faults: Faults) -> RawTable:
+def read_raw(path: Path, faults: Faults, *, unnamed: str = "") -> RawTable:
     """Read a table of any supported format.
 
     Parameters
@@ -58,6 +58,8 @@ def read_raw(path: Path, faults: Faults) -> RawTable:
         A ``.csv``, ``.csv.gz``, ``.parquet`` or ``.xlsx`` file (the first sheet).
     faults
         Takes the rows whose number of fields is wrong; they are left out of the result.
+    unnamed
+        What to call the first column of a CSV file if it has no name, as that of a matrix often.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def read_raw(path: Path, faults: Faults) -> RawTable:
         frame = _read_binary(path, data, faults)
         raw = raw_from_frame(frame, faults, sha256=sha256)
     else:
-        raw = _read_csv(_decode(path, data, faults), sha256, faults)
+        raw = _read_csv(_decode(path, data, faults), sha256, faults, unnamed)
     if raw.frame.empty and not faults:
         faults.add("a table without rows", "a header and at least one row")
     if raw.frame.empty:
@@ -137,7 +139,7 @@ def _decode(path: Path, data: bytes, faults: Faults) -> str:
     raise AssertionError("unreachable: a fault was just added")
 
 
-def _read_csv(text: str, sha256: str, faults: Faults) -> RawTable:
+def _read_csv(text: str, sha256: str, faults: Faults, unnamed: str) -> RawTable:
     """Read CSV text; rows with a wrong number of fields become faults and are left out."""
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     header: list[str] = []
@@ -145,6 +147,7 @@ def _read_csv(text: str, sha256: str, faults: Faults) -> RawTable:
     wrong: list[frozenset[str]] = []
     try:
         header = [name.strip() for name in next(reader, [])]
+        header[:1] = [name or unnamed for name in header[:1]]
         _check_header(header, faults)
         last = reader.line_num
         for fields in reader:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from flowcast import __version__
+from flowcast._cli_accounting import accounting
 from flowcast._cli_sources import sources_app
 from flowcast._command import Commands, all_faults, not_lost, parse_groups, parse_settings
 from flowcast._outcome import (
@@ -37,6 +38,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(sources_app)
+app.command()(accounting)
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Reports = Annotated[

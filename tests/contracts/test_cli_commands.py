@@ -27,7 +27,17 @@ from flowcast.posterior import GateResult, Posterior
 from flowcast.vocabulary import ESTIMATE_COLUMNS
 
 ROOT = Path(__file__).resolve().parents[2]
-COMMANDS = {"demo", "check", "estimate", "table", "predict", "validate", "plot", "compare"}
+COMMANDS = {
+    "accounting",
+    "check",
+    "compare",
+    "demo",
+    "estimate",
+    "plot",
+    "predict",
+    "table",
+    "validate",
+}
 HEADER = "source,family,measure,origin,destination,year,value,reporter"
 MODEL = "name: mine\ndata: {observations: [flows.csv]}\n"
 

@@ -1,1 +1,102 @@
-"""Accounting: stocks to flows, raking to margins, net matrices, components and indices."""
+"""Stock tables to flows, raking to margins, net tables, components and indices of migration.
+
+The names below are loaded on first use; importing this package loads nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from flowcast.accounting.components import Multiplicative as Multiplicative
+    from flowcast.accounting.components import conditional_maximisation as conditional_maximisation
+    from flowcast.accounting.components import (
+        multiplicative_components as multiplicative_components,
+    )
+    from flowcast.accounting.components import recompose as recompose
+    from flowcast.accounting.demographic import balance_stocks as balance_stocks
+    from flowcast.accounting.demographic import demographic_flows as demographic_flows
+    from flowcast.accounting.differences import difference_flows as difference_flows
+    from flowcast.accounting.differences import growth_flows as growth_flows
+    from flowcast.accounting.differences import rate_flows as rate_flows
+    from flowcast.accounting.indices import age_profile as age_profile
+    from flowcast.accounting.indices import connectivity as connectivity
+    from flowcast.accounting.indices import distance_decay as distance_decay
+    from flowcast.accounting.indices import distance_moved as distance_moved
+    from flowcast.accounting.indices import impact as impact
+    from flowcast.accounting.indices import intensity as intensity
+    from flowcast.accounting.indices import schedule_indices as schedule_indices
+    from flowcast.accounting.indices import streams as streams
+    from flowcast.accounting.net import NetTable as NetTable
+    from flowcast.accounting.net import net_of_flows as net_of_flows
+    from flowcast.accounting.net import net_table as net_table
+    from flowcast.accounting.net_migration import follow_cohorts as follow_cohorts
+    from flowcast.accounting.net_migration import net_from_survival as net_from_survival
+    from flowcast.accounting.net_migration import net_from_vital_events as net_from_vital_events
+    from flowcast.accounting.net_migration import survival_ratios as survival_ratios
+    from flowcast.accounting.pseudo_bayes import calibrate_weight as calibrate_weight
+    from flowcast.accounting.pseudo_bayes import pseudo_bayes_flows as pseudo_bayes_flows
+    from flowcast.accounting.raking import Blocks as Blocks
+    from flowcast.accounting.raking import Margins as Margins
+    from flowcast.accounting.raking import Raked as Raked
+    from flowcast.accounting.raking import rake as rake
+    from flowcast.accounting.raking import rake_off_diagonal as rake_off_diagonal
+    from flowcast.accounting.stocks import read_accounts as read_accounts
+    from flowcast.accounting.stocks import read_seed as read_seed
+    from flowcast.accounting.stocks import read_stocks as read_stocks
+    from flowcast.accounting.stocks import read_vital_events as read_vital_events
+    from flowcast.accounting.stocks import tidy_flows as tidy_flows
+
+# Public name -> module that defines it. No name may be that of a module: importing it would win.
+_HOME = {
+    "age_profile": "indices",
+    "balance_stocks": "demographic",
+    "Blocks": "raking",
+    "calibrate_weight": "pseudo_bayes",
+    "conditional_maximisation": "components",
+    "connectivity": "indices",
+    "demographic_flows": "demographic",
+    "difference_flows": "differences",
+    "distance_decay": "indices",
+    "distance_moved": "indices",
+    "follow_cohorts": "net_migration",
+    "growth_flows": "differences",
+    "impact": "indices",
+    "intensity": "indices",
+    "Margins": "raking",
+    "Multiplicative": "components",
+    "multiplicative_components": "components",
+    "net_from_survival": "net_migration",
+    "net_from_vital_events": "net_migration",
+    "net_of_flows": "net",
+    "net_table": "net",
+    "NetTable": "net",
+    "pseudo_bayes_flows": "pseudo_bayes",
+    "rake": "raking",
+    "rake_off_diagonal": "raking",
+    "Raked": "raking",
+    "rate_flows": "differences",
+    "read_accounts": "stocks",
+    "read_seed": "stocks",
+    "read_stocks": "stocks",
+    "read_vital_events": "stocks",
+    "recompose": "components",
+    "schedule_indices": "indices",
+    "streams": "indices",
+    "survival_ratios": "net_migration",
+    "tidy_flows": "stocks",
+}
+
+__all__ = [*_HOME]
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name from its module on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
