@@ -42,9 +42,11 @@ GOOD_SHARE: Final = 0.5
 """No stand-in where this share of the draws is effective without one."""
 _DEGREE = 4
 _CANDIDATES = 20_000
+_ROUNDS = 2
+"""How often the stand-in is fitted anew at points where the one before is large."""
 _PENALTY, _FAR_WEIGHT = 0.3, 0.05
-"""Of the squared coefficients; and what a point of the first pilot counts beside one of the second,
-which lies where the posterior with the sums is."""
+"""Of the squared coefficients; and what a point of the first pilot counts beside a later one, which
+lies where the posterior with the sums is."""
 _WEIGHED = 1000
 """Of chains about so many draws are weighed, evenly spread."""
 _REACH = 4.0
@@ -177,15 +179,17 @@ def _pilots(coordinates: Coordinates, factor: Factor, seed: int) -> tuple[Tilt, 
     share = effective_share(value)
     if share > GOOD_SHARE or np.isfinite(value).mean() < 0.5:
         return _level(dim), share
-    rough = fit_tilt(first, value, np.ones(len(first)), _degrees(density, 1))
-    # Draws of the normal times the rough stand-in, without replacement (Gumbel's trick).
-    candidates = normal(_CANDIDATES)
-    key = rough.value(candidates) + rng.gumbel(size=_CANDIDATES)
-    second = candidates[np.argsort(-key)[: max(200, 4 * dim)]]
-    x = np.concatenate([first, second])
-    values = np.concatenate([value, evaluate(factor, second)])
-    weight = np.repeat([_FAR_WEIGHT, 1.0], [len(first), len(second)])
-    return fit_tilt(x, values, weight, _degrees(density, 2)), share
+    tilt, x = fit_tilt(first, value, np.ones(len(first)), _degrees(density, 1)), first
+    weight = np.full(len(first), _FAR_WEIGHT)
+    for _ in range(_ROUNDS):
+        # Draws of the normal times what is fitted so far, without replacement (Gumbel's trick).
+        candidates = normal(_CANDIDATES)
+        key = tilt.value(candidates) + rng.gumbel(size=_CANDIDATES)
+        more = candidates[np.argsort(-key)[: max(200, 4 * dim)]]
+        x, value = np.concatenate([x, more]), np.concatenate([value, evaluate(factor, more)])
+        weight = np.concatenate([weight, np.ones(len(more))])
+        tilt = fit_tilt(x, value, weight, _degrees(density, 2))
+    return tilt, share
 
 
 def tilt_coordinates(
