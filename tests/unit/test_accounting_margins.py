@@ -55,6 +55,19 @@ def test_totals_are_kept_to_rounding_where_sweeps_would_need_thousands(n: int) -
         assert np.abs(after_100.sum(axis=1) / rows - 1.0).max() > 1e-7
 
 
+@pytest.mark.parametrize("abroad", [1.0, 1e-3, 1e-6])
+def test_hardly_anybody_abroad_is_enough(abroad: float) -> None:
+    """Few link the two groups, so that sweeps stand still and a whole step goes much too far."""
+    table = np.array([[22122.0, abroad], [abroad, 19150.0]])
+    columns = table.sum(axis=0)
+    rows = columns + np.array([-110.0, 110.0])
+    raked, off = rake(table, rows, columns)
+    assert off.max() < 1e-12
+    # The odds of the table and its totals leave one solution of a quadratic equation.
+    odds = raked[0, 0] * raked[1, 1] / (raked[0, 1] * raked[1, 0])
+    assert odds == pytest.approx(22122.0 * 19150.0 / abroad**2, rel=1e-6)
+
+
 def test_odds_and_zeros_stay() -> None:
     rng = np.random.default_rng(4)
     table = rng.gamma(1.0, 1.0, (4, 3))
