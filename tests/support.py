@@ -32,6 +32,21 @@ def corridors(places: Sequence[str]) -> tuple[list[str], list[str]]:
     return [o for o, _ in pairs], [d for _, d in pairs]
 
 
+def flow_row(start: str, end: str, value: float, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
+    return {
+        "source": "office",
+        "family": "administrative",
+        "measure": "flow",
+        "origin": "DE",
+        "destination": "FR",
+        "period_start": start,
+        "period_end": end,
+        "value": value,
+        "reporter": "destination",
+        "duration_months": 12,
+    } | changes
+
+
 def tiny_posterior(
     places: int | Sequence[str] = 4,
     n_periods: int = 2,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._command import require_word
 from flowcast._outcome import emit_table
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def accounting(
 
 def _check_usage(method: str, end: Path | None, given: dict[str, Any]) -> None:
     """Refuse words that are none, and options that the method would ignore."""
-    _require_word("METHOD", method, METHODS)
+    require_word(method, METHODS, "METHOD")
     for option, value in given.items():
         if value is not None and method not in TAKES[option]:
             raise _bad(f"found it with {method}; allowed: with {', '.join(TAKES[option])}", option)
@@ -131,23 +132,13 @@ def _check_usage(method: str, end: Path | None, given: dict[str, Any]) -> None:
         )
     for option, words in (("matching", ("before", "after")), ("system", SYSTEMS)):
         if given[option] is not None:
-            _require_word(f"--{option}", given[option], words)
+            require_word(given[option], words, f"--{option}")
     if given["weight"] is not None:
         _weight(given["weight"])
 
 
 def _bad(told: str, option: str) -> typer.BadParameter:
     return typer.BadParameter(told, param_hint=f"--{option.replace('_', '-')}")
-
-
-def _require_word(where: str, word: str, allowed: tuple[str, ...]) -> None:
-    from flowcast.errors import nearest
-
-    if word not in allowed:
-        hint = nearest(word, allowed)
-        also = f"; did you mean {hint}?" if hint else ""
-        told = f"found {word!r}; allowed: {', '.join(allowed)}{also}"
-        raise typer.BadParameter(told, param_hint=where)
 
 
 def _weight(text: str) -> Any:  # noqa: ANN401  # a number, or the word

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
+from flowcast._command import require_word
 from flowcast._terminal import Column, say, show_table
 
 if TYPE_CHECKING:
@@ -67,9 +68,9 @@ def list_sources(
     from flowcast.sources.registry import COLUMNS, load_registry
     from flowcast.vocabulary import FAMILIES
 
-    _require_word(family, FAMILIES, "--family")
-    _require_word(role, SOURCE_ROLES, "--role")
-    _require_word(form, FORMATS, "--format")
+    require_word(family, FAMILIES, "--family")
+    require_word(role, SOURCE_ROLES, "--role")
+    require_word(form, FORMATS, "--format")
     entries = [_plain(entry) for entry in load_registry(registry).select(family, role)]
     if form == "json":
         print(json.dumps(entries, indent=2, ensure_ascii=False))
@@ -89,7 +90,7 @@ def show_source(source: Id, form: Form = "table", registry: Own = None) -> None:
     from flowcast.sources.cache import cache_folder, cached_path
     from flowcast.sources.registry import load_registry
 
-    _require_word(form, FORMATS[::2], "--format")
+    require_word(form, FORMATS[::2], "--format")
     entry = load_registry(registry).entry(source)
     known = _plain(entry)
     if form == "json":
@@ -160,7 +161,7 @@ def report_quality(
     from flowcast.sources.quality import assess, choose_format, read_files, render, write
     from flowcast.sources.registry import load_registry
 
-    _require_word(form, REPORTED, "--format")
+    require_word(form, REPORTED, "--format")
     if not 0.0 < prob < 1.0:
         raise typer.BadParameter(f"found {prob:g}; allowed: between 0 and 1", param_hint="--prob")
     if vintages and len(files) < 2:
@@ -175,17 +176,6 @@ def report_quality(
         return
     write(report, out, shape, entries)
     say(f"Written: {out}")
-
-
-def _require_word(given: str | None, allowed: tuple[str, ...], option: str) -> None:
-    from flowcast.errors import nearest
-
-    if given is not None and given not in allowed:
-        hint = nearest(given, allowed)
-        told = f"found {given!r}; allowed: {', '.join(allowed)}"
-        raise typer.BadParameter(
-            told + (f"; did you mean {hint}?" if hint else ""), param_hint=option
-        )
 
 
 def _plain(entry: "SourceEntry") -> dict[str, Any]:

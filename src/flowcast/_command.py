@@ -16,7 +16,14 @@ from typer.core import TyperGroup
 from flowcast._terminal import say
 from flowcast.errors import FlowcastError, InputError
 
-__all__ = ["Commands", "all_faults", "not_lost", "parse_groups", "parse_settings"]
+__all__ = [
+    "Commands",
+    "all_faults",
+    "not_lost",
+    "parse_groups",
+    "parse_settings",
+    "require_word",
+]
 
 INPUT_EXIT: Final = 1
 INTERRUPTED_EXIT: Final = 130
@@ -170,3 +177,21 @@ def parse_groups(groups: Sequence[str]) -> list[str] | dict[str, list[str]] | No
     if not named:
         return None
     return named if any("=" in group for group in groups) else list(named)
+
+
+def require_word(given: str | None, allowed: tuple[str, ...], option: str) -> None:
+    """Refuse a word that is not among those allowed, naming the nearest; None is no word.
+
+    Raises
+    ------
+    typer.BadParameter
+        With the option's name.
+    """
+    from flowcast.errors import nearest
+
+    if given is not None and given not in allowed:
+        hint = nearest(given, allowed)
+        told = f"found {given!r}; allowed: {', '.join(allowed)}"
+        raise typer.BadParameter(
+            told + (f"; did you mean {hint}?" if hint else ""), param_hint=option
+        )

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from support import flow_row as row
 
 from flowcast.config import ModelSpec, validate_model
 from flowcast.errors import InputError
@@ -12,22 +13,6 @@ from flowcast.model.cells import as_cells, middles_of_years, spans
 from flowcast.model.problem import Problem
 from flowcast.observations import observations_from_frame
 from flowcast.preparation import Inputs, Prepared, prepare
-
-
-def row(start: str, end: str, value: float, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
-    return {
-        "source": "office",
-        "family": "administrative",
-        "measure": "flow",
-        "origin": "DE",
-        "destination": "FR",
-        "period_start": start,
-        "period_end": end,
-        "value": value,
-        "reporter": "destination",
-        "duration_months": 12,
-    } | changes
-
 
 STOCKS = {"source": "stocks", "family": "census", "criterion": "birth"}
 

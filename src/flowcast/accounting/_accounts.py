@@ -22,7 +22,6 @@ __all__ = [
     "Accounts",
     "align",
     "align_seed",
-    "choose",
     "flow_array",
     "over_draws",
 ]
@@ -317,17 +316,3 @@ def flow_array(
         name="flow",
         attrs={"units": PERSONS, **(attrs or {})},
     )
-
-
-def choose(name: str, given: str, allowed: Sequence[str]) -> None:
-    """Refuse a word that is not on the list.
-
-    Raises
-    ------
-    UsageError
-        With the nearest allowed word.
-    """
-    if given not in allowed:
-        hint = nearest(str(given), allowed)
-        also = f"; did you mean {hint}?" if hint else ""
-        raise UsageError(f"({name}) | found {given!r}; allowed: {', '.join(allowed)}{also}")

@@ -16,7 +16,6 @@ from flowcast.accounting._accounts import (
     Index,
     align,
     align_seed,
-    choose,
     flow_array,
     over_draws,
 )
@@ -28,6 +27,7 @@ from flowcast.accounting._kernels import (
     balance_open,
 )
 from flowcast.accounting._margins import FloatArray
+from flowcast.accounting._named import require_word
 from flowcast.vocabulary import RESIDENTS
 
 __all__ = [
@@ -111,9 +111,9 @@ def check_words(system: str, matching: str, allocation: str = "minimisation") ->
     UsageError
         With the nearest allowed word.
     """
-    choose("system", system, SYSTEMS)
-    choose("matching", matching, MATCHINGS)
-    choose("allocation", allocation, ALLOCATIONS)
+    require_word("system", system, SYSTEMS)
+    require_word("matching", matching, MATCHINGS)
+    require_word("allocation", allocation, ALLOCATIONS)
 
 
 def balanced(

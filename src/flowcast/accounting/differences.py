@@ -9,8 +9,9 @@ from typing import Literal, get_args
 import numpy as np
 import xarray as xr
 
-from flowcast.accounting._accounts import BIRTHPLACE, RESIDENCE, align, choose, flow_array
+from flowcast.accounting._accounts import BIRTHPLACE, RESIDENCE, align, flow_array
 from flowcast.accounting._margins import FloatArray
+from flowcast.accounting._named import require_word
 from flowcast.errors import Fault, InputError, UsageError
 
 __all__ = ["Negative", "difference_flows", "growth_flows", "rate_flows"]
@@ -65,7 +66,7 @@ def difference_flows(
     >>> difference_flows(start, end, negative="reverse").values.tolist()
     [[0.0, 7.0], [0.0, 0.0]]
     """
-    choose("negative", negative, get_args(Negative))
+    require_word("negative", negative, get_args(Negative))
     accounts = align(start, end)
     growth = accounts.end - accounts.start
     flows = np.maximum(growth, 0.0)

@@ -32,7 +32,15 @@ from flowcast.inference.checkpoint import Checkpoint
 from flowcast.inference.gate import HyperDraws, judge_importance, max_pareto_k, name_draws
 from flowcast.model.coordinates import Coordinates
 
-__all__ = ["Proposal", "first_proposal", "resample", "sample_laplace", "smooth_weights"]
+__all__ = [
+    "Proposal",
+    "Target",
+    "evaluate",
+    "first_proposal",
+    "resample",
+    "sample_laplace",
+    "smooth_weights",
+]
 
 FloatArray = NDArray[np.float64]
 Target = Callable[[FloatArray], float]
@@ -153,7 +161,7 @@ def first_proposal(coordinates: Coordinates, target: Target) -> Proposal:
     """
     centre, root, dim = coordinates.centre, coordinates.root, len(coordinates.centre)
     points = [centre + side * _PROBE * root[:, k] for k in range(dim) for side in (-1.0, 1.0)]
-    values = _evaluate(target, np.array([centre, *points]), lambda k: None)
+    values = evaluate(target, np.array([centre, *points]))
     drop = np.maximum(values[0] - values[1:], _PROBE**2 / (2.0 * _WIDEST**2)).reshape(dim, 2)
     left, right = np.clip(_PROBE / np.sqrt(2.0 * drop), 1.0 / _WIDEST, _WIDEST).T
     straight, bent = (left + right) / 2.0, (right - left) / 2.0
@@ -202,7 +210,20 @@ def _adapt(u: FloatArray, weight: FloatArray, old: Proposal) -> Proposal:
     return replace(old, mean=centre, factor=np.linalg.cholesky(covariance))
 
 
-def _evaluate(target: Target, u: FloatArray, told: Callable[[int], None]) -> FloatArray:
+def evaluate(
+    target: Target, u: FloatArray, told: Callable[[int], None] = lambda done: None
+) -> FloatArray:
+    """Return a log density or factor at points (point, dim); -inf where it is not finite.
+
+    Parameters
+    ----------
+    target
+        Of one point, (dim,).
+    u
+        The points.
+    told
+        Called with the number of points done.
+    """
     out = np.empty(len(u))
 
     def one(k: int) -> float:
@@ -320,7 +341,7 @@ class _Batches:
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, 1, b]))
             u = proposal.draw(rng, self.size)
             told = partial(_count, self.progress, b * self.size)
-            return {"u": u, "value": _evaluate(self.target, u, told)}
+            return {"u": u, "value": evaluate(self.target, u, told)}
 
         kept = self.checkpoint.stage(f"importance-{b}", make)
         self.n += 1

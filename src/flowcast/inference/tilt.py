@@ -7,8 +7,6 @@ the factor at some hundred points near the posterior. Weights correct for what t
 so that the result is as exact as before; with the stand-in they are nearly equal.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -20,7 +18,7 @@ from flowcast._terminal import Progress
 from flowcast.config import Sampler
 from flowcast.inference.checkpoint import Checkpoint
 from flowcast.inference.gate import HyperDraws, judge_importance, max_pareto_k, name_draws
-from flowcast.inference.laplace import resample, smooth_weights
+from flowcast.inference.laplace import Target, evaluate, resample, smooth_weights
 from flowcast.model.coordinates import Coordinates
 from flowcast.model.density import Density
 from flowcast.posterior import GateResult
@@ -29,14 +27,12 @@ __all__ = [
     "Tilt",
     "TiltedDensity",
     "effective_share",
-    "evaluate",
     "fit_tilt",
     "reweigh",
     "tilt_coordinates",
 ]
 
 FloatArray = NDArray[np.float64]
-Factor = Callable[[FloatArray], float]
 
 GOOD_SHARE: Final = 0.5
 """No stand-in where this share of the draws is effective without one."""
@@ -106,17 +102,6 @@ class TiltedDensity(Density):
         return value + float(self.tilt.value(x)), gradient + self.tilt.slope(x)
 
 
-def evaluate(factor: Factor, x: FloatArray) -> FloatArray:
-    """Return the log factor at points (point, dim); -inf where it is not finite."""
-
-    def one(point: FloatArray) -> float:
-        value = factor(point)
-        return value if np.isfinite(value) else -np.inf
-
-    with ThreadPoolExecutor(2) as pool:
-        return np.array(list(pool.map(one, x)))
-
-
 def effective_share(log_weight: FloatArray) -> float:
     """Return the effective sample size of weights as a share of their number."""
     if not np.isfinite(log_weight).any():
@@ -165,7 +150,7 @@ def _degrees(density: Density, plain: int) -> NDArray[np.int64]:
     return out
 
 
-def _pilots(coordinates: Coordinates, factor: Factor, seed: int) -> tuple[Tilt, float]:
+def _pilots(coordinates: Coordinates, factor: Target, seed: int) -> tuple[Tilt, float]:
     """Return the stand-in, and the share of draws that would be effective without it."""
     density, dim = coordinates.density, len(coordinates.centre)
     rng = np.random.default_rng(np.random.SeedSequence([seed, 6]))
@@ -194,7 +179,7 @@ def _pilots(coordinates: Coordinates, factor: Factor, seed: int) -> tuple[Tilt, 
 
 def tilt_coordinates(
     coordinates: Coordinates,
-    factor: Factor,
+    factor: Target,
     sampler: Sampler,
     checkpoint: Checkpoint,
     progress: Progress,
@@ -241,7 +226,7 @@ def tilt_coordinates(
     return replace(coordinates, density=density), tilt, share
 
 
-def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Factor) -> HyperDraws:
+def reweigh(density: Density, draws: HyperDraws, sampler: Sampler, extra: Target) -> HyperDraws:
     """Weigh draws of NUTS by a factor of the posterior that the density lacks, and resample.
 
     Parameters
