@@ -12,7 +12,9 @@ WORKERS ?= 2
 LOCK_HASH := $(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 STAMP := $(VENV)/.installed-$(LOCK_HASH)
 SAMPLERS := $(VENV)/.samplers-$(shell cksum < requirements-samplers.lock | tr ' ' '-')
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup
+# A file's tests share what its fixtures fit, so that they stay with one worker. In their own order: the files that
+# take longest come first, and the many short ones level the workers out.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 UV ?= uv
 
 .PHONY: help setup demo test test-all lint docs bench samplers lab lock clean

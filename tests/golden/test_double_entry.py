@@ -14,7 +14,7 @@ from flowcast.posterior import Posterior
 
 Fitted = tuple[Posterior, pd.DataFrame, Path]
 
-pytestmark = [pytest.mark.statistical, pytest.mark.xdist_group("double_entry")]
+pytestmark = pytest.mark.statistical
 
 
 @pytest.fixture(scope="module")
