@@ -269,14 +269,22 @@ def validate(
         str,
         typer.Option(
             metavar="S",
-            help="What is held out together: random (single figures), reporters or corridors.",
+            help="What is held out together: random (single figures), blocks, reporters, "
+            "corridors, countries, families or last-years.",
             show_default=False,
         ),
     ],
     observations: Reports = None,
     places: Places = None,
     corridors: Corridors = None,
-    folds: Annotated[int, typer.Option(metavar="N", help="Parts, each held out once.")] = 5,
+    folds: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Parts, each held out once; of last-years, how many years.",
+            show_default="5; 3 of last-years, all of families",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 1,
     out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
     scheduler: Annotated[

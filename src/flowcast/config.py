@@ -161,6 +161,9 @@ class ModelSpec(FrozenModel):
     of which a figure may cover a part: months so far, two quarters. With `middle_year` in addition,
     a flow between two places over several years is a report of the year in their middle, not the
     sum of its years: for stock differences and censuses of many corridors."""
+    periods_ahead: int = Field(default=0, ge=0)
+    """Periods after the last reported one that are estimated too: a forecast by the process alone,
+    with the covariates given for them."""
     codes: Literal["iso", "declared"] = "iso"
     """`declared`: the codes of the places file are taken as they are."""
     data: Data = Data()

@@ -24,6 +24,7 @@ __all__ = [
     "MissingRule",
     "covariate_values",
     "great_circle_km",
+    "held_from",
     "impute",
     "read_covariates",
 ]
@@ -225,6 +226,32 @@ def covariate_values(
     values = np.full(cells[0].shape, np.nan)
     values[known] = variable.to_numpy()[tuple(p[known] for p in positions)]
     return values
+
+
+def held_from(data: xr.Dataset, year: int) -> xr.Dataset:
+    """Return covariates as one knows them at the end of a year: later ones are as in that year.
+
+    Parameters
+    ----------
+    data
+        As from `read_covariates`.
+    year
+        The last one known. Where it has no values at all, those of the year before it that has.
+
+    Examples
+    --------
+    >>> data = xr.Dataset({"gdp": ("year", [1.0, 2.0, 9.0])}, {"year": [2000, 2001, 2002]})
+    >>> held_from(data, 2001)["gdp"].values.tolist()
+    [1.0, 2.0, 2.0]
+    """
+    if "year" not in data.coords:
+        return data
+    years = data["year"].to_numpy()
+    known = years[years <= year]
+    if not len(known):
+        return data.isel(year=slice(0, 0)).reindex(year=years)
+    later = xr.DataArray(np.minimum(years, known.max()), dims="year")
+    return data.sel(year=later).assign_coords(year=years)
 
 
 def _positions(variable: xr.DataArray, dim: str, labels: NDArray[np.generic]) -> NDArray[np.intp]:

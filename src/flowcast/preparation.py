@@ -151,7 +151,13 @@ def _grid(inputs: Inputs) -> Grid:
     table = as_cells(observations.table, spec.quantity, spec.period)
     by_year = spec.period != "shortest" or spec.quantity == "stock"
     of_model = table[_years_of_model(table) if by_year else model_periods(table, places)]
-    return build_grid(of_model, places, codes=observations.codes, name=observations.name)
+    return build_grid(
+        of_model,
+        places,
+        codes=observations.codes,
+        name=observations.name,
+        ahead=spec.periods_ahead,
+    )
 
 
 def _years_of_model(table: pd.DataFrame) -> NDArray[np.bool_]:

@@ -18,7 +18,6 @@ from flowcast.fanout import TasksError
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.posterior import GateResult, Posterior
 from flowcast.validation import (
-    SCHEMES,
     SCORECARD_COLUMNS,
     SENSITIVITY_COLUMNS,
     Scheme,
@@ -81,27 +80,28 @@ def tangled() -> Observations:
 # Folds
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", GROUPINGS)
 def test_every_report_is_held_out_once_and_never_in_its_own_fit(
     tangled: Observations, scheme: Scheme
 ) -> None:
     parts = list(split_folds(tangled, scheme=scheme, folds=3, seed=4))
-    assert [name for name, _, _ in parts] == ["1", "2", "3"]
-    held = pd.concat([held_out.table for _, _, held_out in parts])
+    assert [part.name for part in parts] == ["1", "2", "3"]
+    held = pd.concat([part.held_out.table for part in parts])
     always = int(scheme == "corridors")  # the total
     assert len(held) == tangled.n - always
     assert not held.duplicated().any()
-    for _, fit, held_out in parts:
-        assert fit.n + held_out.n == tangled.n
-        assert (fit.role, held_out.role) == ("fit", "held_out")
-        both = pd.concat([fit.table, held_out.table])
-        pd.testing.assert_frame_equal(
-            both.sort_values(list(both), ignore_index=True),
-            tangled.table.sort_values(list(both), ignore_index=True),
-        )
+    for part in parts:
+        assert part.fit.n + part.held_out.n + sum(part.left_out.values()) == tangled.n
+        assert (part.fit.role, part.held_out.role) == ("fit", "held_out")
+        both = pd.concat([part.fit.table, part.held_out.table])
+        if not part.left_out:
+            pd.testing.assert_frame_equal(
+                both.sort_values(list(both), ignore_index=True),
+                tangled.table.sort_values(list(both), ignore_index=True),
+            )
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", GROUPINGS)
 @pytest.mark.parametrize("seed", range(8))
 def test_what_tells_a_held_out_figure_is_held_out_with_it(
     tangled: Observations, scheme: Scheme, seed: int
@@ -117,7 +117,7 @@ def test_what_tells_a_held_out_figure_is_held_out_with_it(
 
 
 def test_a_held_out_reporter_says_nothing_in_the_fit(tangled: Observations) -> None:
-    for _, fit, held_out in split_folds(tangled, scheme="reporters", folds=4):
+    for _, fit, held_out, *_ in split_folds(tangled, scheme="reporters", folds=4):
         told = [who_told(part.table) for part in (fit, held_out)]
         assert not told[0] & told[1]
         assert len(told[1]) == 1
@@ -129,7 +129,7 @@ def who_told(table: pd.DataFrame) -> set[str]:
 
 
 def test_a_held_out_corridor_has_no_report_in_the_fit(tangled: Observations) -> None:
-    for _, fit, held_out in split_folds(tangled, scheme="corridors", folds=5):
+    for _, fit, held_out, *_ in split_folds(tangled, scheme="corridors", folds=5):
         pairs = [
             set(zip(t["origin"], t["destination"], strict=True))
             for t in (fit.table, held_out.table)
@@ -138,7 +138,7 @@ def test_a_held_out_corridor_has_no_report_in_the_fit(tangled: Observations) -> 
         assert held_out.table["origin"].notna().all()
 
 
-@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("scheme", GROUPINGS)
 def test_folds_depend_on_the_seed_and_are_of_even_size(
     tangled: Observations, scheme: Scheme
 ) -> None:
@@ -218,7 +218,7 @@ def test_what_origin_and_destination_usually_have_comes_last() -> None:
 def test_the_baseline_looks_at_no_held_out_value_and_at_no_repeated_figure(
     tangled: Observations,
 ) -> None:
-    _, fit, held_out = next(split_folds(tangled, folds=3))
+    _, fit, held_out, *_ = next(split_folds(tangled, folds=3))
     before = simple_draws(fit.table, held_out.table)
     changed = held_out.table.assign(value=1e6)
     np.testing.assert_array_equal(before, simple_draws(fit.table, changed))
@@ -244,7 +244,7 @@ def test_net_migration_has_no_simple_prediction() -> None:
 
 def test_simple_predictions_are_about_calibrated_where_reports_are_like_each_other() -> None:
     observations = observed(both_sides(tuple(range(2000, 2010))))
-    _, fit, held_out = next(split_folds(observations, folds=4, seed=2))
+    _, fit, held_out, *_ = next(split_folds(observations, folds=4, seed=2))
     draws = simple_draws(fit.table, held_out.table)
     scores = score_reports(draws, held_out.table["value"].to_numpy(), 1)
     assert 0.65 < scores["coverage_80"].mean() < 0.92

@@ -76,8 +76,10 @@ class Grid:
         return np.where((index >= 0) & same_end, index, -1).astype(np.int64)
 
 
-def _build_periods(table: pd.DataFrame, name: str) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
-    """Return the periods from the first to the last reported one, without gaps."""
+def _build_periods(
+    table: pd.DataFrame, name: str, ahead: int
+) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+    """Return the periods from the first to the last reported one, without gaps, and some more."""
     spans = table[["period_start", "period_end"]].drop_duplicates().sort_values("period_start")
     length = (spans["period_end"] - spans["period_start"]).dt.days
     faults = []
@@ -103,6 +105,10 @@ def _build_periods(table: pd.DataFrame, name: str) -> tuple[pd.DatetimeIndex, pd
         raise InputError(
             [Fault(name, f"a period that starts on {odd}", "periods that follow on one another")]
         )
+    for _ in range(ahead):
+        start, step = ends[-1], ends[-1] - starts[-1]
+        starts.append(start)
+        ends.append(_same_step(start, step))
     return pd.DatetimeIndex(starts), pd.DatetimeIndex(ends)
 
 
@@ -128,7 +134,9 @@ def _existence(
     return out
 
 
-def build_grid(table: pd.DataFrame, places: Sequence[str], *, codes: str, name: str) -> Grid:
+def build_grid(
+    table: pd.DataFrame, places: Sequence[str], *, codes: str, name: str, ahead: int = 0
+) -> Grid:
     """Build the grid of all ordered pairs of `places` over the periods of the reports.
 
     Parameters
@@ -141,6 +149,8 @@ def build_grid(table: pd.DataFrame, places: Sequence[str], *, codes: str, name: 
         ``"declared"`` if the codes are the user's own and exist at all times.
     name
         What errors call the observations.
+    ahead
+        How many periods follow the last reported one.
 
     Raises
     ------
@@ -148,7 +158,7 @@ def build_grid(table: pd.DataFrame, places: Sequence[str], *, codes: str, name: 
         If periods differ in length, or do not follow on one another.
     """
     places = tuple(sorted(places))
-    starts, ends = _build_periods(table, name)
+    starts, ends = _build_periods(table, name, ahead)
     origin, destination = np.nonzero(~np.eye(len(places), dtype=bool))
     alive = _existence(places, starts, ends, codes)
     return Grid(

@@ -2,15 +2,21 @@
 
 from flowcast.validation.alternatives import SENSITIVITY_COLUMNS, sensitivity
 from flowcast.validation.crossval import cross_validate
+from flowcast.validation.leakage import LEAKS, LeakError, find_leaks, refuse_leaks
 from flowcast.validation.scorecard import SCORECARD_COLUMNS
-from flowcast.validation.splits import SCHEMES, Scheme, split_folds
+from flowcast.validation.splits import SCHEMES, Fold, Scheme, split_folds
 
 __all__ = [
+    "LEAKS",
     "SCHEMES",
     "SCORECARD_COLUMNS",
     "SENSITIVITY_COLUMNS",
+    "Fold",
+    "LeakError",
     "Scheme",
     "cross_validate",
+    "find_leaks",
+    "refuse_leaks",
     "sensitivity",
     "split_folds",
 ]

@@ -1,7 +1,7 @@
 """Cross-validation: fit without some reports, predict them, and score the predictions."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flowcast.config import ModelSpec
+from flowcast.covariates import held_from
 from flowcast.fanout import run_many
+from flowcast.model.cells import as_cells
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.prediction import draw_reports
@@ -34,11 +36,17 @@ PREDICTED: Final = ["origin", "destination", "period_start", "period_end"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldTask:
-    """One fold: the fit, the reports held out of it, and the seed of their prediction."""
+    """One fold: the fit, the reports held out of it, and the seed of their prediction.
+
+    `ahead` periods follow the last fitted one, and `left_out` counts reports that are in neither
+    part, by the kind of leak they would be.
+    """
 
     fit: FitTask
     held_out: Observations
     seed: int
+    ahead: int = 0
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,12 +56,15 @@ class FoldResult:
     Attributes
     ----------
     reports
-        `value` and `reporter` of every predicted report.
+        `value` and `reporter` of every predicted report, and `horizon`: how many periods it lies
+        after the last fitted one, 0 where folds leave no years for later.
     model, baseline
         Their scores, as `score_reports` gives them.
     n_not_predicted
         Held-out reports without a prediction: their place or period is in no fitted report, they
         are totals, or they repeat another report.
+    left_out
+        Reports in neither part, by kind of leak.
     method
         How the hyper-parameters were inferred.
     gate
@@ -66,6 +77,7 @@ class FoldResult:
     model: pd.DataFrame
     baseline: pd.DataFrame
     n_not_predicted: int
+    left_out: Mapping[str, int]
     method: str
     gate: Mapping[str, float]
     failures: tuple[str, ...]
@@ -78,7 +90,7 @@ def cross_validate(
     corridors: PathInput = None,
     *,
     scheme: Scheme = "random",
-    folds: int = 5,
+    folds: int | None = None,
     seed: int = 1,
     scheduler: str | None = None,
     workers: int | None = None,
@@ -93,7 +105,8 @@ def cross_validate(
     model, observations, places, corridors
         As for `estimate`.
     scheme, folds
-        What is held out together, and in how many parts; as for `split_folds`.
+        What is held out together, and in how many parts; as for `split_folds`. Of last-years the
+        covariates of later years are those of the last fitted year: nobody knew them then.
     seed
         Of the folds, the fits and the predictions.
     scheduler, workers, folder, progress
@@ -130,9 +143,17 @@ def cross_validate(
     inputs = read_inputs(model, observations, places, corridors, overrides)
     tasks = {}
     parts = split_folds(inputs.observations, scheme=scheme, folds=folds, seed=seed)
-    for k, (name, fitted, held_out) in enumerate(parts):
-        task = pack(inputs, fitted, {"sampler.seed": child_seed(seed, k, 0)})
-        tasks[f"fold {name}"] = FoldTask(task, held_out, child_seed(seed, k, 1))
+    for k, fold in enumerate(parts):
+        laid: dict[str, Any] = {"sampler.seed": child_seed(seed, k, 0)}
+        known = inputs
+        if fold.ahead:
+            laid["periods_ahead"] = fold.ahead
+            last = int((fold.fit.table["period_end"].max() - pd.Timedelta(days=1)).year)
+            held = None if inputs.covariates is None else held_from(inputs.covariates, last)
+            known = replace(inputs, covariates=held)
+        task = pack(known, fold.fit, laid)
+        seeds = child_seed(seed, k, 1)
+        tasks[f"fold {fold.name}"] = FoldTask(task, fold.held_out, seeds, fold.ahead, fold.left_out)
     results = run_many(
         validate_fold,
         tasks,
@@ -159,38 +180,43 @@ def validate_fold(task: FoldTask) -> FoldResult:
     """
     posterior = fit(task.fit)
     table = task.held_out.table
-    inside = _in_fit(posterior, table)
+    at = _period_in_fit(posterior, table)
+    inside = at >= 0
     row, draws = np.empty(0, dtype=np.int64), np.empty((1, 0))
     if inside.any():
         row, draws = draw_reports(posterior, task.held_out.select(inside), seed=task.seed)
         row = np.flatnonzero(inside)[row]
     predicted = table.iloc[row].reset_index(drop=True)
+    last_fitted = posterior.log_flow.sizes["period"] - 1 - task.ahead
+    horizon = at[row] - last_fitted if task.ahead else np.zeros(len(row), dtype=np.int64)
     value = predicted["value"].to_numpy()
     simple = simple_draws(task.fit.observations.table, predicted)
     worst = {name: float(number) for name, number in posterior.gate.worst.items()}
     return FoldResult(
-        predicted[["value", "reporter"]],
+        predicted[["value", "reporter"]].assign(horizon=horizon),
         score_reports(draws, value, task.seed),
         score_reports(simple, value, task.seed),
         len(table) - len(row),
+        task.left_out,
         str(posterior.info["method"]),
         {"gate_passed": float(posterior.gate.passed), **worst},
         posterior.gate.failures,
     )
 
 
-def _in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.bool_]:
-    """Return which rows are of a corridor and period that the fit has."""
-    latent = posterior.log_flow
+def _period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the period of the fit that each row is of, -1 where it has no cell there."""
+    latent, spec = posterior.log_flow, posterior.spec
     corridor = pd.MultiIndex.from_arrays([latent["origin"].values, latent["destination"].values])
     period = pd.MultiIndex.from_arrays(
         [pd.DatetimeIndex(latent[name].values).as_unit("us") for name in PREDICTED[2:]]
     )
-    flows = (table["measure"] == "flow").to_numpy()
-    of_corridor = pd.MultiIndex.from_frame(table[PREDICTED[:2]]).isin(corridor)
-    return np.asarray(
-        flows & of_corridor & pd.MultiIndex.from_frame(table[PREDICTED[2:]]).isin(period)
-    )
+    cells = as_cells(table, spec.quantity, spec.period, add_up=False)
+    single = cells["measure"].isin(["flow", "index"]).to_numpy()
+    single = single & pd.MultiIndex.from_frame(cells[PREDICTED[:2]]).isin(corridor)
+    at = period.get_indexer(pd.MultiIndex.from_frame(cells[PREDICTED[2:]]))
+    found = pd.Series(np.where(single, at, -1), index=cells.index)
+    return found.reindex(table.index, fill_value=-1).to_numpy().astype(np.int64)
 
 
 def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, float, float]]:
@@ -199,6 +225,7 @@ def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, fl
         for row in summarise_scores(one.reports, one.model, one.baseline):
             yield name, *row
         yield name, "reports", "n_not_predicted", float(one.n_not_predicted), np.nan
+        yield name, "reports", "n_left_out", float(sum(one.left_out.values())), np.nan
         for metric, value in one.gate.items():
             yield name, FIT, metric, value, np.nan
         for method in METHODS:
@@ -212,6 +239,8 @@ def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, fl
         yield ALL_FOLDS, *row
     missing = float(sum(one.n_not_predicted for one in every))
     yield ALL_FOLDS, "reports", "n_not_predicted", missing, np.nan
+    left_out = float(sum(sum(one.left_out.values()) for one in every))
+    yield ALL_FOLDS, "reports", "n_left_out", left_out, np.nan
     passed = float(np.mean([one.gate["gate_passed"] for one in every]))
     yield ALL_FOLDS, FIT, "gate_passed", passed, np.nan
     for method in METHODS:
@@ -220,8 +249,13 @@ def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, fl
 
 
 def _notes(results: Mapping[str, FoldResult]) -> list[str]:
-    return [
+    notes = [
         f"the fit of fold {name} did not pass the convergence gate ({'; '.join(one.failures)})"
         for name, one in results.items()
         if one.failures
     ]
+    for name, one in results.items():
+        if one.left_out:
+            told = ", ".join(f"{n} {kind}" for kind, n in sorted(one.left_out.items()))
+            notes.append(f"fold {name} fits without reports that would tell held-out ones ({told})")
+    return notes

@@ -1,6 +1,6 @@
 """The scorecard: scores of single reports, and what they come to by fold and kind of report."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Final
 
 import numpy as np
@@ -70,7 +70,7 @@ def summarise_scores(
     Parameters
     ----------
     reports
-        `value` and `reporter` of each predicted report.
+        `value` and `reporter` of each predicted report, and `horizon`, 0 for none.
     model, baseline
         Scores from `score_reports`, one row for each of the reports.
 
@@ -83,13 +83,15 @@ def summarise_scores(
         The baseline is NaN where it lacks a prediction for one of the reports: both are always of
         the same reports.
     """
-    kinds: Mapping[str, NDArray[np.bool_]] = {
+    kinds: dict[str, NDArray[np.bool_]] = {
         "reports": np.ones(len(reports), dtype=bool),
         "reports_by_destination": (reports["reporter"] == "destination").to_numpy(),
         "reports_by_origin": (reports["reporter"] == "origin").to_numpy(),
         f"reports_below_{SMALL}": (reports["value"] < SMALL).to_numpy(),
         f"reports_from_{SMALL}": (reports["value"] >= SMALL).to_numpy(),
     }
+    for ahead in sorted(set(reports["horizon"]) - {0}):
+        kinds[f"reports_{ahead}_ahead"] = (reports["horizon"] == ahead).to_numpy()
     for kind, rows in kinds.items():
         if not rows.any():
             continue

@@ -1,7 +1,7 @@
 """Folds of observations: what is held out together, so that nothing held out leaks into the fit."""
 
-from collections.abc import Callable, Iterator
-from typing import Final, Literal, get_args
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import pandas as pd
@@ -9,25 +9,65 @@ from numpy.typing import NDArray
 
 from flowcast.errors import UsageError, nearest
 from flowcast.observations import Observations
+from flowcast.validation.leakage import find_leaks, tell_place
 
-__all__ = ["SCHEMES", "Scheme", "assign_folds", "split_folds"]
+__all__ = ["SCHEMES", "Fold", "Scheme", "assign_folds", "split_folds"]
 
-Scheme = Literal["random", "reporters", "corridors"]
+Scheme = Literal[
+    "random", "reporters", "corridors", "countries", "families", "last-years", "blocks"
+]
 SCHEMES: Final[tuple[Scheme, ...]] = get_args(Scheme)
+
+Mask = NDArray[np.bool_]
 
 NEVER: Final = -1
 """Fold of rows that are always fitted."""
+FOLDS: Final = 5
+ORIGINS: Final = 3
+"""Folds of last-years unless another number is asked for."""
+BLOCK: Final = 3
+"""A reporter's periods are divided into so many blocks."""
 GROUP_NAMES: Final[dict[Scheme, str]] = {
     "random": "figures",
     "reporters": "reporters",
     "corridors": "corridors",
+    "countries": "places",
+    "families": "families of sources",
+    "last-years": "periods but the first",
+    "blocks": "blocks of a reporter's periods",
 }
 
 
+class Fold(NamedTuple):
+    """One division of the observations.
+
+    Attributes
+    ----------
+    name
+        ``"1"``, ``"2"``, ...; the family, or the last fitted year, where folds are not at random.
+    fit, held_out
+        What is fitted, and what is to be predicted; the second has the role ``"held_out"``.
+    left_out
+        Reports in neither, by the kind of leak (`leakage.LEAKS`) that they would have been.
+    ahead
+        Periods after the last fitted one that have to be predicted.
+    """
+
+    name: str
+    fit: Observations
+    held_out: Observations
+    left_out: Mapping[str, int]
+    ahead: int
+
+
 def split_folds(
-    observations: Observations, *, scheme: Scheme = "random", folds: int = 5, seed: int = 1
-) -> Iterator[tuple[str, Observations, Observations]]:
-    """Yield folds: every report that can be held out is, in exactly one of them.
+    observations: Observations,
+    *,
+    scheme: Scheme = "random",
+    folds: int | None = None,
+    seed: int = 1,
+) -> Iterator[Fold]:
+    """Yield folds; what would tell a held-out report is left out of the fit.
 
     Parameters
     ----------
@@ -39,23 +79,32 @@ def split_folds(
         ``"random"``
             single figures, with their vintages, what several sources say of them for the same side,
             and what the other side repeats (`mirror_of`): can the model fill gaps?
+        ``"blocks"``
+            what a place reports in a run of periods, a third of them: can it bridge a gap?
         ``"reporters"``
             all that a place reports, as origin and as destination, and what others repeat from it:
             what does the model know of a place that reports nothing?
         ``"corridors"``
             both sides' reports of an origin and a destination in all periods: what does it know of
-            a corridor that nobody reports? Totals are always fitted.
+            a corridor that nobody reports?
+        ``"countries"``
+            every report from or about a place, its own and others': what does it know of a place
+            that nobody speaks of? Reports between two places are held out with either.
+        ``"families"``
+            a family of sources, one fold each: do the sources agree?
+        ``"last-years"``
+            the last period, the last two, ... (rolling origin): how far ahead does it see? Not at
+            random.
     folds
-        How many, at least 2.
+        How many: at least 2, or 1 of last-years. By default 5, of last-years 3, of families all.
     seed
         Of the division.
 
     Yields
     ------
-    name : str
-        ``"1"``, ``"2"``, ...
-    fit, held_out : Observations
-        The second has the role ``"held_out"``.
+    Fold
+        Every report that can be held out is, in exactly one fold; of countries in one or two, and
+        of last-years in as many as its period is held out.
 
     Raises
     ------
@@ -69,40 +118,137 @@ def split_folds(
     >>> from flowcast.observations import read_observations
     >>> from flowcast.resources import embedded_path
     >>> observations = read_observations(embedded_path("data", "europe_2024", "observations.csv"))
-    >>> [held_out.n for _, _, held_out in split_folds(observations, folds=4)]
+    >>> [fold.held_out.n for fold in split_folds(observations, folds=4)]
     [132, 129, 127, 129]
     """
-    fold = assign_folds(observations, scheme=scheme, folds=folds, seed=seed)
-    for k in range(folds):
-        label = f"fold {k + 1} of {folds}, {scheme}, seed {seed}"
-        fit, held_out = observations.divide(fold == k, label)
-        yield str(k + 1), fit, held_out
+    _require_scheme(scheme)
+    table = observations.table
+    kind = None if observations.codes == "declared" else observations.codes
+    for name, held, ahead in _masks(observations, scheme, folds, seed):
+        label = f"fold {name}, {scheme}, seed {seed}"
+        leaks = find_leaks(table[~held], table[held], kind=kind)
+        leaking = np.isin(np.arange(len(table)), leaks["fitted"])
+        if ahead:
+            leaking |= _from_the_future(table, held) & ~held
+        kinds = leaks.drop_duplicates("fitted")["kind"].value_counts()
+        left_out = {str(k): int(n) for k, n in kinds.items()}
+        future = int(leaking.sum()) - sum(left_out.values())
+        if future:
+            left_out["later"] = future
+        kept = observations.select(~leaking)
+        fit, held_out = kept.divide(held[~leaking], label)
+        yield Fold(name, fit, held_out, left_out, ahead)
 
 
 def assign_folds(
-    observations: Observations, *, scheme: Scheme = "random", folds: int = 5, seed: int = 1
+    observations: Observations,
+    *,
+    scheme: Scheme = "random",
+    folds: int | None = None,
+    seed: int = 1,
 ) -> NDArray[np.int64]:
     """Return the fold of every row, from 0, or -1 where it is always fitted; shape (row,).
 
-    Parameters and faults are those of `split_folds`.
+    Parameters and faults are those of `split_folds`, but a scheme whose folds share reports
+    (countries, last-years) is refused.
     """
+    _require_scheme(scheme)
+    if scheme not in GROUPINGS:
+        raise UsageError(f"(scheme) | found {scheme}; allowed: {', '.join(GROUPINGS)}")
+    group = GROUPINGS[scheme](observations)
+    held, position = np.unique(group[group != NEVER], return_inverse=True)
+    wanted = _number_of_folds(scheme, folds, len(held))
+    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(len(held))
+    out = np.full(observations.n, NEVER)
+    out[group != NEVER] = (order % wanted)[position]
+    return out
+
+
+def _require_scheme(scheme: str) -> None:
     if scheme not in SCHEMES:
         hint = nearest(str(scheme), SCHEMES)
         raise UsageError(
             f"(scheme) | found {str(scheme)!r}; allowed: {', '.join(SCHEMES)}"
             + (f"; did you mean {hint}?" if hint else "")
         )
-    group = GROUPINGS[scheme](observations)
-    held, position = np.unique(group[group != NEVER], return_inverse=True)
-    if not 2 <= folds <= len(held):
+
+
+def _number_of_folds(scheme: Scheme, folds: int | None, most: int) -> int:
+    """Return how many folds there are of so many groups.
+
+    Raises
+    ------
+    UsageError
+        If there cannot be so many.
+    """
+    least = 1 if scheme == "last-years" else 2
+    usual = {"last-years": min(ORIGINS, most), "families": most}.get(scheme, FOLDS)
+    wanted = usual if folds is None else folds
+    if not least <= wanted <= most:
         raise UsageError(
-            f"(folds) | found {folds}; allowed: 2 to {len(held)}, the number of "
+            f"(folds) | found {wanted}; allowed: {least} to {most}, the number of "
             f"{GROUP_NAMES[scheme]} that can be held out"
         )
-    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(len(held))
-    out = np.full(observations.n, NEVER)
-    out[group != NEVER] = (order % folds)[position]
-    return out
+    return wanted
+
+
+def _masks(
+    observations: Observations, scheme: Scheme, folds: int | None, seed: int
+) -> Iterator[tuple[str, Mask, int]]:
+    """Yield the name of each fold, the rows held out, and how many periods lie ahead."""
+    observations.require_fit()
+    if scheme == "last-years":
+        yield from _last_years(observations, folds)
+    elif scheme == "countries":
+        yield from _countries(observations, folds, seed)
+    elif scheme == "families":
+        family = observations.table["family"]
+        _number_of_folds(scheme, folds, family.nunique())
+        for name in sorted(family.unique()):
+            yield str(name), (family == name).to_numpy(), 0
+    else:
+        fold = assign_folds(observations, scheme=scheme, folds=folds, seed=seed)
+        for k in range(fold.max() + 1):
+            yield str(k + 1), fold == k, 0
+
+
+def _last_years(observations: Observations, folds: int | None) -> Iterator[tuple[str, Mask, int]]:
+    table = observations.table
+    starts = _periods(table)
+    wanted = _number_of_folds("last-years", folds, len(starts) - 1)
+    for ahead in range(1, wanted + 1):
+        first = starts[-ahead]
+        # What begins before and ends later says something of both, and is a leak by its period.
+        held = (table["period_end"] > first).to_numpy()
+        yield f"to {(first - pd.Timedelta(days=1)).year}", held, ahead
+
+
+def _periods(table: pd.DataFrame) -> list[pd.Timestamp]:
+    """Return when the periods of single flows begin, sorted; longer figures have none."""
+    length = (table["period_end"] - table["period_start"]).dt.days
+    single = table[["origin", "destination"]].notna().all(axis=1)
+    shortest = length[single].min() if single.any() else length.min()
+    return sorted(table.loc[length <= shortest + 3, "period_start"].unique())
+
+
+def _from_the_future(table: pd.DataFrame, held: Mask) -> Mask:
+    """Return which rows were published after the first held-out period, or reach into it."""
+    first = table.loc[held, "period_start"].min()
+    end = table.loc[held & (table["period_start"] == first), "period_end"].min()
+    return np.asarray((table["vintage"] > end).to_numpy())
+
+
+def _countries(
+    observations: Observations, folds: int | None, seed: int
+) -> Iterator[tuple[str, Mask, int]]:
+    table = observations.table
+    places = np.array(observations.places, dtype=object)
+    wanted = _number_of_folds("countries", folds, len(places))
+    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(len(places))
+    for k in range(wanted):
+        mine = places[order % wanted == k]
+        held = table["origin"].isin(mine) | table["destination"].isin(mine)
+        yield str(k + 1), held.to_numpy(), 0
 
 
 def _by_figure(observations: Observations) -> NDArray[np.int64]:
@@ -110,21 +256,22 @@ def _by_figure(observations: Observations) -> NDArray[np.int64]:
 
 
 def _by_reporter(observations: Observations) -> NDArray[np.int64]:
-    """Return a number for each place that reports; a repeated figure is the other side's.
-
-    Where somebody else reports (`reporter` is other), the source stands for a place.
-    """
-    table = observations.table
-    side = table["mirror_of"].fillna(table["reporter"])
-    place = table["origin"].where(side == "origin", table["destination"])
-    other = side == "other"
-    name = ("source " + table["source"]).where(other, place)
-    return _number(name)
+    """Return a number for each place that reports; a repeated figure is the other side's."""
+    return _number(tell_place(observations.table))
 
 
 def _by_corridor(observations: Observations) -> NDArray[np.int64]:
     table = observations.table
     return _number(table["origin"] + " to " + table["destination"])
+
+
+def _by_block(observations: Observations) -> NDArray[np.int64]:
+    """Return a number for each run of periods of each reporter."""
+    table = observations.table
+    starts = pd.Index(_periods(table))
+    length = -(-len(starts) // BLOCK)
+    at = np.clip(starts.searchsorted(table["period_start"], side="right") - 1, 0, None)
+    return _number(tell_place(table) + " " + pd.Series(at // length, table.index).astype(str))
 
 
 def _number(name: pd.Series) -> NDArray[np.int64]:
@@ -137,4 +284,5 @@ GROUPINGS: Final[dict[Scheme, Callable[[Observations], NDArray[np.int64]]]] = {
     "random": _by_figure,
     "reporters": _by_reporter,
     "corridors": _by_corridor,
+    "blocks": _by_block,
 }
