@@ -81,7 +81,7 @@ def test_the_scorecard_goes_to_stdout_and_nothing_else(folder: Path, fake: Fake)
     (call,) = calls
     assert call["inputs"] == ("mine.yaml", None, None, None)
     assert {k: call[k] for k in ("scheme", "folds", "seed", "scheduler", "workers")} == {
-        "scheme": "random", "folds": 5, "seed": 1, "scheduler": None, "workers": None,
+        "scheme": "random", "folds": None, "seed": 1, "scheduler": None, "workers": None,
     }  # fmt: skip
 
 
