@@ -200,6 +200,7 @@ def _reports(
         "side": ["immigration"] * len(origin),
         "reporter": destination,
         "value": value,
+        "source": ["register"] * len(origin),
     }
     return xr.Dataset({name: ("report", cells) for name, cells in columns.items()})
 

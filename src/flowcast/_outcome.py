@@ -44,6 +44,8 @@ def end_at_gate(posterior: "Posterior", folder: Path) -> None:
 
 def end_at_scorecard(scorecard: "pd.DataFrame") -> None:
     """Exit with 3 if the fit of a fold did not converge; the scorecard is written, and says so."""
+    for told in scorecard.attrs.get("left_out", ()):
+        say(told)
     notes = scorecard.attrs["notes"]
     if not notes:
         return

@@ -300,7 +300,7 @@ def test_the_scorecard_has_the_columns_promised_and_every_fold(faked: Install) -
     assert value_of(scorecard, "all", "fit", "gate_passed") == 1.0
     assert value_of(scorecard, "2", "fit", "method_nuts") == 1.0
     assert value_of(scorecard, "2", "fit", "max_rhat") > 0.0
-    assert scorecard.attrs == {"model": "mine", "notes": []}
+    assert scorecard.attrs == {"model": "mine", "notes": [], "left_out": []}
 
 
 def test_all_folds_together_are_scored_report_by_report(faked: Install) -> None:
@@ -348,6 +348,17 @@ def test_the_baseline_is_missing_where_it_lacks_a_report(faked: Install) -> None
     draws = np.column_stack([np.arange(50.0), np.full(50, np.nan)])
     scores = score_reports(draws, np.array([20.0, 3.0]), 1)
     assert scores.notna().all(axis=1).tolist() == [True, False]
+
+
+def test_what_was_left_out_for_leaking_is_told(faked: Install) -> None:
+    rows = [*both_sides(), report(None, "DE", 2020, "destination", 700.0, measure="immigration")]
+    scorecard = cross_validate(SPEC, observed(rows), scheme="corridors", folds=2, workers=0)
+    # Both halves of the corridors have some into Germany, which its total adds up.
+    assert scorecard.attrs["left_out"] == [
+        f"fold {k} left out reports that tell held-out ones: 1 total" for k in (1, 2)
+    ]
+    assert value_of(scorecard, "all", "reports", "n_left_out") == 2.0
+    assert scorecard.attrs["notes"] == []
 
 
 def test_fits_that_did_not_converge_are_named(faked: Install) -> None:

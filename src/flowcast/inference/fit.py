@@ -291,5 +291,6 @@ def _info(inputs: Inputs, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "overrides": dict(overrides),
         "codes": inputs.observations.codes,
         "inputs": {Path(inputs.observations.name).name: inputs.observations.sha256, **inputs.files},
+        "sources": list(inputs.observations.sources),
         "versions": {"flowcast": __version__} | {name: version(name) for name in _LIBRARIES},
     }

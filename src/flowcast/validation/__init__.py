@@ -2,6 +2,7 @@
 
 from flowcast.validation.alternatives import SENSITIVITY_COLUMNS, sensitivity
 from flowcast.validation.crossval import cross_validate
+from flowcast.validation.indicators import score_indicator
 from flowcast.validation.leakage import LEAKS, LeakError, find_leaks, refuse_leaks
 from flowcast.validation.scorecard import SCORECARD_COLUMNS
 from flowcast.validation.splits import SCHEMES, Fold, Scheme, split_folds
@@ -17,6 +18,7 @@ __all__ = [
     "cross_validate",
     "find_leaks",
     "refuse_leaks",
+    "score_indicator",
     "sensitivity",
     "split_folds",
 ]

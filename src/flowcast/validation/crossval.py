@@ -166,7 +166,11 @@ def cross_validate(
     by_fold = {name.removeprefix("fold "): result for name, result in results.items()}
     rows = [(scheme, *row) for row in _rows(by_fold)]
     scorecard = pd.DataFrame(rows, columns=list(SCORECARD_COLUMNS))
-    scorecard.attrs = {"model": inputs.spec.name, "notes": _notes(by_fold)}
+    scorecard.attrs = {
+        "model": inputs.spec.name,
+        "notes": _notes(by_fold),
+        "left_out": _left_out(by_fold),
+    }
     return scorecard
 
 
@@ -249,13 +253,18 @@ def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, fl
 
 
 def _notes(results: Mapping[str, FoldResult]) -> list[str]:
-    notes = [
+    return [
         f"the fit of fold {name} did not pass the convergence gate ({'; '.join(one.failures)})"
         for name, one in results.items()
         if one.failures
     ]
+
+
+def _left_out(results: Mapping[str, FoldResult]) -> list[str]:
+    """Tell what each fold did without, lest it tell what was held out."""
+    told = []
     for name, one in results.items():
         if one.left_out:
-            told = ", ".join(f"{n} {kind}" for kind, n in sorted(one.left_out.items()))
-            notes.append(f"fold {name} fits without reports that would tell held-out ones ({told})")
-    return notes
+            kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(one.left_out.items()))
+            told.append(f"fold {name} left out reports that tell held-out ones: {kinds}")
+    return told
