@@ -33,6 +33,7 @@ COMMANDS = {
     "compare",
     "demo",
     "estimate",
+    "indicators",
     "plot",
     "predict",
     "table",
