@@ -56,12 +56,16 @@ CELL = ["origin", "destination", "period_start"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Around:
-    """The case: registers of corridors, and by name the other sources; paths of covariates."""
+    """The case: registers of corridors, and by name the other sources; paths of covariates.
+
+    `codes` has the case's code of each country by alpha-3.
+    """
 
     registers: Observations
     others: dict[str, Observations]
     places: Path
     corridors: Path
+    codes: dict[str, str]
 
 
 def published(long: pd.DataFrame, iso2: dict[str, str]) -> pd.DataFrame:
@@ -248,6 +252,7 @@ def read_case(folder: Path) -> Around:
         {name: declare(rows, name) for name, rows in frames.items()},
         places,
         corridors,
+        alpha3,
     )
 
 
