@@ -6,26 +6,27 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._cli_stock_draws import (
+    Dates,
+    DrawOptions,
+    Draws,
+    ErrorFile,
+    Keep,
+    Probs,
+    Quiet,
+    Seed,
+    check_draw_options,
+    write_intervals,
+)
 from flowcast._command import require_word
 from flowcast._outcome import emit_table
+from flowcast.accounting.methods import METHODS, SYSTEMS
 
 if TYPE_CHECKING:
     import xarray as xr
 
 __all__ = ["accounting"]
 
-METHODS: Final = (
-    "drop-negative",
-    "reverse-negative",
-    "rates",
-    "growth",
-    "closed",
-    "open",
-    "open-dr",
-    "independence",
-    "pseudo-bayes",
-)
-SYSTEMS: Final = ("closed", "open", "open-dr")
 TAKES: Final[dict[str, tuple[str, ...]]] = {
     "births": ("rates", *METHODS[4:]),
     "deaths": ("rates", *METHODS[4:]),
@@ -90,9 +91,19 @@ def accounting(
             show_default="net migration without its sign, summed",
         ),
     ] = None,
+    draws: Draws = None,
+    seed: Seed = None,
+    errors: ErrorFile = None,
+    prob: Probs = None,
+    dates: Dates = None,
+    keep: Keep = None,
+    quiet: Quiet = False,
     out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
 ) -> None:
-    """Estimate flows from stocks of people by place of birth at two dates."""
+    """Estimate flows from stocks of people by place of birth at two dates.
+
+    With --draws the table is that of estimates, with credible intervals.
+    """
     given: dict[str, Any] = {
         "births": births,
         "deaths": deaths,
@@ -104,6 +115,8 @@ def accounting(
         "total": total,
     }
     _check_usage(method, end, given)
+    uncertain = DrawOptions(draws, seed, errors, prob, dates, keep, quiet)
+    check_draw_options(uncertain, method, by_birthplace=by_birthplace)
     from flowcast.accounting import read_accounts, tidy_flows
     from flowcast.tables import check_target
 
@@ -111,6 +124,8 @@ def accounting(
         check_target(out)
     native = method not in METHODS[:2] and total is None
     data = read_accounts(start, end, births, deaths, native_born=native)
+    if draws is not None:
+        return write_intervals(data, _estimator(method, given), uncertain, out)
     tables = {name: data.get(name) for name in ("stock_start", "stock_end", "births", "deaths")}
     flows = _estimator(method, given)(*tables.values())
     emit_table(tidy_flows(flows), None, out)
@@ -155,28 +170,13 @@ def _weight(text: str) -> Any:  # noqa: ANN401  # a number, or the word
 
 def _estimator(method: str, given: dict[str, Any]) -> "Callable[..., xr.DataArray]":
     """Return the function that takes stocks at the start and end, births and deaths."""
-    from functools import partial
+    from flowcast.accounting import read_seed
+    from flowcast.accounting.methods import estimator
 
-    import flowcast.accounting as a
-
-    if method == "drop-negative":
-        return lambda start, end, *_: a.difference_flows(start, end)
-    if method == "reverse-negative":
-        return lambda start, end, *_: a.difference_flows(start, end, negative="reverse")
-    if method == "growth":
-        return lambda start, end, *_: a.growth_flows(start, end)
-    if method == "rates":
-        return partial(a.rate_flows, total=given["total"])
-    seed = given["seed_table"]
-    options: dict[str, Any] = {
-        "system": given["system"] or (method if method in SYSTEMS else "closed"),
-        "matching": given["matching"] or "before",
-        "seed": None if seed is None else a.read_seed(seed),
-        "by_birthplace": bool(given["by_birthplace"]),
-    }
-    if method == "pseudo-bayes":
-        weight = {} if given["weight"] is None else {"weight": _weight(given["weight"])}
-        return partial(a.pseudo_bayes_flows, **options, **weight)
-    if method == "independence":
-        options["allocation"] = method
-    return partial(a.demographic_flows, **options)
+    names = {"by_birthplace", "matching", "system", "total", "weight"}
+    options = {name: value for name, value in given.items() if name in names and value is not None}
+    if given["seed_table"] is not None:
+        options["seed"] = read_seed(given["seed_table"])
+    if "weight" in options:
+        options["weight"] = _weight(options["weight"])
+    return estimator(method, **options)

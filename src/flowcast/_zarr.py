@@ -25,6 +25,7 @@ __all__ = [
     "LATENT",
     "create_flows",
     "flows_folder",
+    "gather_metadata",
     "is_flow_data",
     "open_flows",
     "open_latent_group",
@@ -160,9 +161,6 @@ def write_store(tree: xr.DataTree, path: Path) -> None:
     path
         The new store's folder.
     """
-    import zarr
-    from zarr.errors import ZarrUserWarning
-
     source = stored_at(tree)
     if source is None:
         raise ValueError("the latent flows of this tree are not in a store")
@@ -170,10 +168,18 @@ def write_store(tree: xr.DataTree, path: Path) -> None:
         data = node.to_dataset(inherit=False)
         write_group(data.drop_vars(FLOW) if node.path == f"/{LATENT}" else data, path, node.path)
     shutil.copytree(flows_folder(source), flows_folder(path), copy_function=_link_or_copy)
+    gather_metadata(path)
+
+
+def gather_metadata(store: Path) -> None:
+    """Put the metadata of a store that is complete in one place, so that it opens quickly."""
+    import zarr
+    from zarr.errors import ZarrUserWarning
+
     with warnings.catch_warnings():
-        # Metadata in one place: understood by xarray, not yet by every other reader of Zarr.
+        # Understood by xarray, not yet by every other reader of Zarr.
         warnings.simplefilter("ignore", ZarrUserWarning)
-        zarr.consolidate_metadata(path, zarr_format=FORMAT)
+        zarr.consolidate_metadata(store, zarr_format=FORMAT)
 
 
 def read_store(path: Path) -> xr.DataTree:

@@ -9,7 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import pandas as pd
+from pydantic import BaseModel
+
 from flowcast._tabular import SUFFIXES, read_raw
+from flowcast._yaml import load_yaml
+from flowcast.accounting import read_stocks, read_vital_events
 from flowcast.config import ModelSpec, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, Faults, InputError, nearest
@@ -27,16 +32,32 @@ __all__ = [
     "place_codes",
 ]
 
-Kind = Literal["observations", "places", "corridors", "model", "run", "folder", "unknown"]
+Kind = Literal[
+    "observations",
+    "places",
+    "corridors",
+    "stocks",
+    "vital events",
+    "qualities of places",
+    "errors of stocks",
+    "model",
+    "run",
+    "folder",
+    "unknown",
+]
 
 REPORT_COLUMNS: Final = frozenset({"source", "measure", "family", "reporter"})
 """Two of them, or `value`, make a table one of observations, whatever else is misspelt."""
 PLACE_COLUMNS: Final = frozenset({"place", "country", "iso3", "iso2"})
 CORRIDOR_COLUMNS: Final = frozenset({"origin", "destination"})
+STOCK_COLUMNS: Final = frozenset({"birthplace", "residence"})
+VITAL_COLUMNS: Final = frozenset({"births", "deaths"})
+QUALITY_COLUMNS: Final = frozenset({"quality", "coverage", "vintage"})
 MODEL_SUFFIXES: Final = (".yaml", ".yml")
 TABLES_WANTED: Final = (
     "columns of observations (source, family, measure, origin, destination, year, value, "
-    "reporter), of places (place, ...) or of corridors (origin, destination, ...)"
+    "reporter), of places (place, ...), of corridors (origin, destination, ...), of stocks "
+    "(birthplace, residence, stock) or of vital events (place, births, deaths)"
 )
 
 
@@ -93,8 +114,9 @@ def check_path(path: str | Path) -> list[Checked]:
     Parameters
     ----------
     path
-        A table of observations, places or corridors; a model (its YAML file, its folder, or the
-        name of an embedded one); a run folder; or any folder that holds such files.
+        A table of observations, places, corridors, stocks, vital events or qualities of places; a
+        model (its YAML file, its folder, or the name of an embedded one); a YAML file of errors of
+        stocks; a run folder; or any folder that holds such files.
 
     Returns
     -------
@@ -110,7 +132,7 @@ def check_path(path: str | Path) -> list[Checked]:
     """
     place = Path(path)
     if place.suffix in MODEL_SUFFIXES and place.is_file():
-        return check_inputs(place)
+        return _check_yaml(place)
     if place.is_file() or place.name.endswith(SUFFIXES):
         return [_check_table(place)]
     if place.is_dir():
@@ -143,7 +165,7 @@ def _check_folder(folder: Path) -> list[Checked]:
             if is_run(path) or (path / "model.yaml").is_file():
                 found += _check_folder(path)
         elif path.suffix in MODEL_SUFFIXES:
-            found += check_inputs(path)
+            found += _check_yaml(path)
         elif path.name.endswith(SUFFIXES) and (checked := _check_table(path)).kind != "unknown":
             found.append(checked)
     if found:
@@ -155,17 +177,32 @@ def _check_folder(folder: Path) -> list[Checked]:
 def _check_table(path: Path, codes: str | frozenset[str] | None = None) -> Checked:
     """Check a table; `codes` are the codes a model declares, or ``"any"`` for its places file."""
     try:
-        columns = {str(name).casefold() for name in read_raw(path, Faults(str(path))).frame.columns}
+        frame = read_raw(path, Faults(str(path)), unnamed="birthplace").frame
     except InputError as error:
         return Checked(str(path), "unknown", faults=error.faults)
+    columns = {str(name).casefold() for name in frame.columns}
     if "value" in columns or len(columns & REPORT_COLUMNS) > 1:
         return _check_as(path, "observations", codes)
+    if columns & STOCK_COLUMNS or _is_square(frame):
+        return _attempt(path, "stocks", lambda: _summarise_stocks(path))
+    if columns & PLACE_COLUMNS and columns & QUALITY_COLUMNS:
+        return _attempt(path, "qualities of places", lambda: _summarise_qualities(path))
+    if columns & VITAL_COLUMNS and len(columns) <= 1 + len(VITAL_COLUMNS):
+        wanted = sorted(columns & VITAL_COLUMNS) if len(columns) == 2 else sorted(VITAL_COLUMNS)
+        return _attempt(path, "vital events", lambda: _summarise_vital(path, wanted))
     if columns >= CORRIDOR_COLUMNS:
         return _check_as(path, "corridors", codes)
     if columns & PLACE_COLUMNS:
         return _check_as(path, "places", codes)
     fault = Fault(str(path), f"columns {', '.join(sorted(columns))}", TABLES_WANTED, row=1)
     return Checked(str(path), "unknown", faults=(fault,))
+
+
+def _is_square(frame: pd.DataFrame) -> bool:
+    """Return whether a table is a matrix of places: most columns have a row of their name too."""
+    first, *columns = map(str, frame.columns)
+    labels = set(frame.iloc[:, 0].astype("str"))
+    return first not in CORRIDOR_COLUMNS and sum(c in labels for c in columns) > len(columns) / 2
 
 
 def _check_as(path: Path, kind: Kind, codes: frozenset[str] | str | None) -> Checked:
@@ -177,6 +214,30 @@ def _check_as(path: Path, kind: Kind, codes: frozenset[str] | str | None) -> Che
         "corridors": lambda: _summarise_covariates(corridors=path, declared=loose),
     }
     return _attempt(path, kind, readers[kind])
+
+
+def _check_yaml(path: Path) -> list[Checked]:
+    """Check a YAML file: errors of stocks if its keys are those, otherwise a model."""
+    from flowcast.accounting.stock_errors import StockErrors, read_stock_errors
+
+    try:
+        keys = {str(key) for key in load_yaml(path)}
+    except InputError as error:
+        return [Checked(str(path), "unknown", faults=error.faults)]
+    if "name" in keys or not keys or _alike(keys, ModelSpec) >= _alike(keys, StockErrors):
+        return check_inputs(path)
+
+    def summarise() -> str:
+        errors = read_stock_errors(path)
+        return f"{errors.quality} quality; {len(errors.places)} places of their own"
+
+    return [_attempt(path, "errors of stocks", summarise)]
+
+
+def _alike(keys: Iterable[str], model: type[BaseModel]) -> int:
+    """Return how many keys a model has, twice those it has letter by letter."""
+    fields = list(model.model_fields)
+    return sum(2 if key in fields else nearest(key, fields) is not None for key in keys)
 
 
 def check_inputs(
@@ -271,6 +332,26 @@ def _summarise_covariates(
     unknown = [str(n) for n, v in data.data_vars.items() if v.attrs["units"] == "unknown unit"]
     units = f"; no unit for {', '.join(unknown)}" if unknown else ""
     return f"{sizes}; {len(data.data_vars)} covariates{units}"
+
+
+def _summarise_stocks(path: Path) -> str:
+    stocks = read_stocks(path, native_born=False)
+    values = stocks.to_numpy()
+    n, n_native = len(values), int((values.diagonal() > 0.0).sum())
+    native = "every place" if n_native == n else f"{n_native} of them"
+    pairs = int((values > 0.0).sum()) - n_native
+    return f"{n} places, {pairs} groups of foreign-born, native-born of {native}"
+
+
+def _summarise_vital(path: Path, columns: Sequence[str]) -> str:
+    events = read_vital_events(path, columns)
+    return f"{events.sizes['place']} places, {' and '.join(map(str, events.data_vars))}"
+
+
+def _summarise_qualities(path: Path) -> str:
+    from flowcast.accounting.stock_errors import read_place_qualities
+
+    return f"{len(read_place_qualities(path))} places"
 
 
 def _summarise_run(folder: Path) -> str:

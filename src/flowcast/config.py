@@ -6,7 +6,7 @@ lowest first: defaults here, `model.yaml`, overrides given on the command line o
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from pydantic import (
@@ -45,6 +45,7 @@ __all__ = [
     "dump_model",
     "read_model",
     "validate_model",
+    "validation_faults",
 ]
 
 Side = Literal["origin", "destination", "corridor", "ratio"]
@@ -191,13 +192,16 @@ class ModelSpec(FrozenModel):
 def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """Return the keys allowed where pydantic found an unknown one."""
     current: Any = model
+    free = False  # the step is a key of the user's own
     for step in location[:-1]:
-        if isinstance(step, int):
+        if isinstance(step, int) or free:
+            free = False
             continue
         field = current.model_fields.get(step) if hasattr(current, "model_fields") else None
         if field is None:
             return []
         current = field.annotation
+        free = get_origin(current) is Mapping
         for inner in get_args(current):
             if isinstance(inner, type) and issubclass(inner, BaseModel):
                 current = inner
@@ -205,13 +209,14 @@ def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> li
     return [name for name, field in fields.items() if not field.exclude]
 
 
-def _faults(error: ValidationError, where: str) -> list[Fault]:
+def validation_faults(error: ValidationError, where: str, model: type[BaseModel]) -> list[Fault]:
+    """Return what is wrong with plain data for a model; `where` is what messages call it."""
     out = []
     for item in error.errors():
         location = item["loc"]
         path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in location).lstrip(".")
         if item["type"] == "extra_forbidden":
-            keys = _allowed_keys(ModelSpec, location)
+            keys = _allowed_keys(model, location)
             hint = nearest(str(location[-1]), keys) or ""
             out.append(Fault(where, "unknown key", ", ".join(keys), column=path or None, hint=hint))
         else:
@@ -262,7 +267,7 @@ def validate_model(raw: Mapping[str, Any], where: str) -> ModelSpec:
     try:
         return ModelSpec.model_validate(raw)
     except ValidationError as error:
-        raise InputError(_faults(error, where)) from None
+        raise InputError(validation_faults(error, where, ModelSpec)) from None
 
 
 def _find_model(path: str | Path) -> Path:

@@ -129,13 +129,15 @@ def make_latent(
     make_block: MakeBlock,
     *,
     block_corridors: int | None = None,
+    block_draws: int | None = None,
     threads: int = 2,
+    progress: Progress | None = None,
 ) -> NDArray[np.float32]:
     """Simulate latent flows in memory: the same numbers as `write_latent` stores.
 
     Parameters
     ----------
-    grid, n_chain, n_draw, make_block, block_corridors, threads
+    grid, n_chain, n_draw, make_block, block_corridors, block_draws, threads, progress
         As for `write_latent`.
 
     Returns
@@ -144,14 +146,14 @@ def make_latent(
         Log persons per period, (chain, draw, corridor, period); not a number where a place did not
         exist.
     """
-    layout = _cut(grid, n_chain, n_draw, block_corridors)
+    layout = _cut(grid, n_chain, n_draw, block_corridors, block_draws)
     out = np.empty(layout.shape, dtype=np.float32)
 
     def fill(unit: Unit) -> None:
         chain, draws, corridors = unit
         _fill(out[chain, draws, corridors], grid, make_block, unit, n_draw)
 
-    _work_off(layout.units, fill, threads)
+    _work_off(layout.units, fill, threads, progress)
     return out
 
 
@@ -165,6 +167,7 @@ def write_latent(
     hyper_draw: NDArray[np.integer],
     fingerprint: str = "",
     block_corridors: int | None = None,
+    block_draws: int | None = None,
     threads: int = 2,
     progress: Progress | None = None,
 ) -> None:
@@ -188,8 +191,9 @@ def write_latent(
         Which draw of the hyper-parameters each draw belongs to, (draw,) or (chain, draw).
     fingerprint
         Of all that the flows follow from (data, model, draws, seed): a hash.
-    block_corridors
-        Corridors in a block; by default as many as make 24 MB with up to 100 draws of a chain.
+    block_corridors, block_draws
+        Corridors and draws in a block; by default as many corridors as make 24 MB with up to 100
+        draws of a chain.
     threads
         How many blocks are worked on at a time. Memory takes about four blocks for each.
     progress
@@ -200,7 +204,7 @@ def write_latent(
     OSError
         If the store cannot be written. What is complete stays.
     """
-    layout = _cut(grid, n_chain, n_draw, block_corridors)
+    layout = _cut(grid, n_chain, n_draw, block_corridors, block_draws)
     _prepare(folder, grid, layout, hyper_draw, fingerprint)
     flows = open_flows(folder)
     left = [unit for unit in layout.units if not layout.is_done(folder, unit)]
@@ -234,14 +238,21 @@ def open_latent(folder: Path) -> xr.Dataset:
     return open_latent_group(folder)
 
 
-def _cut(grid: Grid, n_chain: int, n_draw: int, block_corridors: int | None) -> _Layout:
+def _cut(
+    grid: Grid,
+    n_chain: int,
+    n_draw: int,
+    block_corridors: int | None,
+    block_draws: int | None = None,
+) -> _Layout:
     n_corridor, n_period = grid.n_corridor, grid.n_period
-    draws = _even(n_draw, BLOCK_DRAWS)
+    draws = _even(n_draw, block_draws or BLOCK_DRAWS)
     periods = _even(n_period, CHUNK_PERIODS)
     if block_corridors is None:
         fitting = BLOCK_BYTES // (4 * draws * n_period)
         block_corridors = max(fitting - fitting % BLOCK_PARTS, 1)
-    block = min(block_corridors, n_corridor)
+    # One block of all corridors is rounded up, so that it still has parts.
+    block = min(block_corridors, math.ceil(n_corridor / BLOCK_PARTS) * BLOCK_PARTS)
     return _Layout(
         shape=(n_chain, n_draw, n_corridor, n_period),
         shard=(1, draws, block, math.ceil(n_period / periods) * periods),

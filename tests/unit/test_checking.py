@@ -200,3 +200,64 @@ def test_place_codes_are_those_the_model_declared() -> None:
     assert place_codes(tiny_posterior(2)) is None
     declared = tiny_posterior(["NORTH", "SOUTH"], spec={"codes": "declared"})
     assert place_codes(declared) == {"NORTH", "SOUTH"}
+
+
+# --- stock tables, vital events and how wrong they may be ----------------------------------------
+
+STOCKS = "birthplace,residence,stock\nDE,DE,100\nDE,FR,5\nFR,FR,90\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "summary"),
+    [
+        ("s.csv", STOCKS, "stocks", "2 places, 1 groups of foreign-born, native-born of every"),
+        ("s.csv", "birthplace,DE,FR\nDE,1,2\nFR,0,0\n", "stocks", "2 places, 1 groups"),
+        ("s.csv", ",DE,FR\nDE,1,2\nFR,3,4\n", "stocks", "2 places, 2 groups"),
+        ("s.csv", "born,DE,FR\nDE,1,2\nFR,3,4\n", "stocks", "2 places, 2 groups"),
+        ("v.csv", "place,births,deaths\nDE,1,2\n", "vital events", "1 places, births and deaths"),
+        ("v.csv", "country,deaths\nDE,2\n", "vital events", "1 places, deaths"),
+        ("q.csv", "place,quality\nDE,low\n", "qualities of places", "1 places"),
+        (
+            "e.yaml",
+            "quality: low\nplaces: {DE: {births: high}}\n",
+            "errors of stocks",
+            "low quality",
+        ),
+    ],
+)
+def test_what_accounts_are_made_of_is_told(
+    tmp_path: Path, name: str, text: str, kind: str, summary: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    (checked,) = check_path(tmp_path / name)
+    assert checked.faults == ()
+    assert checked.kind == kind
+    assert checked.summary.startswith(summary)
+    assert [c.kind for c in check_path(tmp_path)] == [kind]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind", "said"),
+    [
+        ("s.csv", STOCKS.replace("90", "-90"), "stocks", "row 4, stock) | found -90"),
+        ("s.csv", STOCKS.replace("stock", "stok"), "stocks", "did you mean stok"),
+        ("v.csv", "place,births,deths\nDE,1,2\n", "vital events", "did you mean deths"),
+        ("q.csv", "place,quality\nDE,lo\n", "qualities of places", "row 2, quality"),
+        ("e.yaml", "coverge: {}\nbirths: 3\n", "errors of stocks", "did you mean coverage?"),
+        ("e.yaml", "sampler: {draws: 3}\nquality: low\n", "model", "unknown key"),
+        ("e.yaml", "- a\n", "unknown", "a mapping"),
+    ],
+)
+def test_what_is_wrong_with_them_is_told(
+    tmp_path: Path, name: str, text: str, kind: str, said: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    (checked, *_) = check_path(tmp_path / name)
+    assert checked.kind == kind
+    assert said in "\n".join(map(str, checked.faults))
+
+
+def test_covariates_with_births_stay_covariates(tmp_path: Path) -> None:
+    (tmp_path / "p.csv").write_text("place,year,births,deaths,population\nDE,2020,1,2,3\n")
+    (checked,) = check_path(tmp_path / "p.csv")
+    assert checked.kind == "places"

@@ -45,6 +45,7 @@ LAYERS = (
         "_figures",
         "prediction",
         "simulation",
+        "stock_flows",
         "_table_text",
         "tables",
         "compare",
@@ -56,6 +57,7 @@ LAYERS = (
     (
         "_command",
         "_outcome",
+        "_cli_stock_draws",
         "_cli_accounting",
         "_cli_indicators",
         "_cli_sources",
@@ -78,7 +80,15 @@ LIBRARIES = {
     "dask": ("fanout", "_kept"),
     "distributed": ("fanout",),
     "seaborn": (),
-    "typer": ("_command", "_outcome", "_cli_accounting", "_cli_indicators", "_cli_sources", "cli"),
+    "typer": (
+        "_command",
+        "_outcome",
+        "_cli_stock_draws",
+        "_cli_accounting",
+        "_cli_indicators",
+        "_cli_sources",
+        "cli",
+    ),
     "httpx": ("sources",),
     "rich": ("_terminal",),
 }

@@ -1,4 +1,4 @@
-"""Stock tables to flows, raking to margins, net tables, components and indices of migration.
+"""Stock tables to flows with their uncertainty, raking, net tables, components and indices.
 
 The names below are loaded on first use; importing this package loads nothing heavy.
 """
@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flowcast.accounting.completing import events_between as events_between
+    from flowcast.accounting.completing import share_unknown as share_unknown
     from flowcast.accounting.components import Multiplicative as Multiplicative
     from flowcast.accounting.components import conditional_maximisation as conditional_maximisation
     from flowcast.accounting.components import (
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from flowcast.accounting.indices import intensity as intensity
     from flowcast.accounting.indices import schedule_indices as schedule_indices
     from flowcast.accounting.indices import streams as streams
+    from flowcast.accounting.methods import METHODS as METHODS
+    from flowcast.accounting.methods import estimator as estimator
     from flowcast.accounting.net import NetTable as NetTable
     from flowcast.accounting.net import net_of_flows as net_of_flows
     from flowcast.accounting.net import net_table as net_table
@@ -40,14 +44,22 @@ if TYPE_CHECKING:
     from flowcast.accounting.raking import Raked as Raked
     from flowcast.accounting.raking import rake as rake
     from flowcast.accounting.raking import rake_off_diagonal as rake_off_diagonal
+    from flowcast.accounting.stock_errors import StockErrors as StockErrors
+    from flowcast.accounting.stock_errors import read_stock_errors as read_stock_errors
     from flowcast.accounting.stocks import read_accounts as read_accounts
     from flowcast.accounting.stocks import read_seed as read_seed
     from flowcast.accounting.stocks import read_stocks as read_stocks
     from flowcast.accounting.stocks import read_vital_events as read_vital_events
     from flowcast.accounting.stocks import tidy_flows as tidy_flows
+    from flowcast.accounting.uncertainty import account_periods as account_periods
+    from flowcast.accounting.uncertainty import account_series as account_series
+    from flowcast.accounting.uncertainty import draw_accounts as draw_accounts
+    from flowcast.accounting.uncertainty import draw_series as draw_series
 
 # Public name -> module that defines it. No name may be that of a module: importing it would win.
 _HOME = {
+    "account_periods": "uncertainty",
+    "account_series": "uncertainty",
     "age_profile": "indices",
     "balance_stocks": "demographic",
     "Blocks": "raking",
@@ -56,6 +68,10 @@ _HOME = {
     "connectivity": "indices",
     "demographic_flows": "demographic",
     "difference_flows": "differences",
+    "draw_accounts": "uncertainty",
+    "draw_series": "uncertainty",
+    "estimator": "methods",
+    "events_between": "completing",
     "distance_decay": "indices",
     "distance_moved": "indices",
     "follow_cohorts": "net_migration",
@@ -63,6 +79,7 @@ _HOME = {
     "impact": "indices",
     "intensity": "indices",
     "Margins": "raking",
+    "METHODS": "methods",
     "Multiplicative": "components",
     "multiplicative_components": "components",
     "net_from_survival": "net_migration",
@@ -77,10 +94,13 @@ _HOME = {
     "rate_flows": "differences",
     "read_accounts": "stocks",
     "read_seed": "stocks",
+    "read_stock_errors": "stock_errors",
     "read_stocks": "stocks",
     "read_vital_events": "stocks",
     "recompose": "components",
     "schedule_indices": "indices",
+    "StockErrors": "stock_errors",
+    "share_unknown": "completing",
     "streams": "indices",
     "survival_ratios": "net_migration",
     "tidy_flows": "stocks",

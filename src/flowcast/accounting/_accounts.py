@@ -97,7 +97,7 @@ def align(
         _check_places(what, array, dims, places, faults)
         _check_values(what, array, dims, faults)
     faults.raise_if_any()
-    ordered = [array.sel(_labels(dims, places)) for array, dims in arrays.values()]
+    ordered = [_in_order(array, dims, places) for array, dims in arrays.values()]
     further, coords, values = _broadcast(ordered, [dims for _, dims in arrays.values()])
     nobody = np.broadcast_to(0.0, values[0].shape[:-1])
     vital = values[2:] or [nobody, nobody]
@@ -142,6 +142,12 @@ def align_seed(seed: xr.DataArray, accounts: Accounts, *, diagonal: bool) -> Flo
     _check_values("seed", seed, dims, faults)
     faults.raise_if_any()
     return np.ascontiguousarray(seed.to_numpy(), dtype=np.float64)
+
+
+def _in_order(array: xr.DataArray, dims: Iterable[str], places: Sequence[Hashable]) -> xr.DataArray:
+    """Return the array with these labels; one that has them already is not copied."""
+    other = [dim for dim in dims if array[dim].to_numpy().tolist() != list(places)]
+    return array.sel(_labels(other, places)) if other else array
 
 
 def _labels(dims: Iterable[str], places: Iterable[Hashable]) -> dict[str, list[Hashable]]:

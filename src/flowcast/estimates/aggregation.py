@@ -164,7 +164,7 @@ def measures_of(quantity: Quantity) -> tuple[str, ...]:
 
 def _middle_years(bounds: NDArray[np.datetime64]) -> list[int]:
     middle = bounds[:, 0] + (bounds[:, 1] - bounds[:, 0]) // 2
-    return [int(str(day)[:4]) for day in middle]
+    return [0 if np.isnat(day) else int(str(day)[:4]) for day in middle]
 
 
 def _cell_coords(measure: EstimateMeasure, names: Sequence[str]) -> dict[str, Any]:

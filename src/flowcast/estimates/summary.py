@@ -219,7 +219,9 @@ def _order(estimates: FlowEstimates) -> _Order:
     periods = np.argsort(bounds[:, 0], kind="stable")
     names = {side: _text(codes[cells]) for side, codes in sides.items()}
     for k, name in enumerate(("period_start", "period_end")):
-        names[name] = _text(bounds[periods, k].astype(str))
+        days = bounds[periods, k]
+        # Stocks whose dates nobody told have periods without a name.
+        names[name] = _text(None if np.isnat(day) else str(day) for day in days)
     return _Order(cells, periods, names)
 
 

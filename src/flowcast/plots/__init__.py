@@ -1,4 +1,4 @@
-"""Figures of a posterior, drawn without global state and described in words."""
+"""Figures of a posterior and of estimates, drawn without global state and described in words."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -9,13 +9,22 @@ from matplotlib.figure import Figure
 from flowcast.errors import Fault, UsageError, nearest
 from flowcast.plots import _describe
 from flowcast.plots._calibration import plot_interval_coverage, plot_ranks
+from flowcast.plots._estimates import plot_agreement, plot_largest
 from flowcast.plots._grids import draw_coverage, draw_heatmap
 from flowcast.plots._priors import draw_prior_posterior, draw_prior_predictive
 from flowcast.plots._reports import draw_reports
 from flowcast.plots._style import FlowFigure, check_suffix, save_figure, style
 from flowcast.posterior import Posterior
 
-__all__ = ["PLOT_KINDS", "describe", "plot", "plot_interval_coverage", "plot_ranks"]
+__all__ = [
+    "PLOT_KINDS",
+    "describe",
+    "plot",
+    "plot_agreement",
+    "plot_interval_coverage",
+    "plot_largest",
+    "plot_ranks",
+]
 
 PLOT_KINDS: Final[dict[str, str]] = {
     "coverage": "which corridors both sides, one side or nobody reports",

@@ -1,0 +1,69 @@
+"""The estimators by name, as functions of stocks at the start and end, births and deaths."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+__all__ = ["METHODS", "SYSTEMS", "estimator"]
+
+METHODS: Final = (
+    "drop-negative",
+    "reverse-negative",
+    "rates",
+    "growth",
+    "closed",
+    "open",
+    "open-dr",
+    "independence",
+    "pseudo-bayes",
+)
+SYSTEMS: Final = ("closed", "open", "open-dr")
+
+
+def estimator(method: str, **options: Any) -> "Callable[..., xr.DataArray]":  # noqa: ANN401
+    """Return the function that takes stocks at the start and end, births and deaths.
+
+    Parameters
+    ----------
+    method
+        One of `METHODS`; ``closed``, ``open`` and ``open-dr`` are minimisation in that system.
+    **options
+        `total` of rates; `system`, `matching`, `seed`, `by_birthplace` of the methods that make an
+        account; `weight` of pseudo-Bayes. See these functions.
+
+    Returns
+    -------
+    callable
+        Arrays in, flows out, as `demographic_flows` has them.
+
+    Raises
+    ------
+    UsageError
+        If there is no such method.
+    TypeError
+        If it does not take an option.
+
+    Examples
+    --------
+    >>> estimator("pseudo-bayes", weight=0.9).keywords
+    {'weight': 0.9}
+    """
+    import flowcast.accounting as a
+    from flowcast.accounting._named import require_word
+
+    require_word("method", method, METHODS)
+    if method in ("drop-negative", "reverse-negative"):
+        negative: Any = method.removesuffix("-negative")
+        return lambda start, end, *_: a.difference_flows(start, end, negative=negative, **options)
+    if method == "growth":
+        return lambda start, end, *_: a.growth_flows(start, end, **options)
+    if method == "rates":
+        return partial(a.rate_flows, **options)
+    if method == "pseudo-bayes":
+        return partial(a.pseudo_bayes_flows, **options)
+    if method == "independence":
+        return partial(a.demographic_flows, **options, allocation="independence")
+    return partial(a.demographic_flows, **{"system": method, **options})
