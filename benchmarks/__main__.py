@@ -18,6 +18,7 @@ LONG = (
     "benchmarks.search_index",
     "benchmarks.meta_flows",
     "benchmarks.eu_stocks",
+    "benchmarks.stock_bridge",
     "benchmarks.samplers",
     "benchmarks.scale",
     "benchmarks.agreement",
@@ -28,7 +29,7 @@ NEEDS_DATA = {
     f"benchmarks.{name}"
     for name in (
         "accounting", "double_entry", "imem31", "outlier", "rampazzo", "search_index",
-        "meta_flows", "eu_stocks",
+        "meta_flows", "eu_stocks", "stock_bridge",
     )
 }  # fmt: skip
 

@@ -13,7 +13,8 @@ from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_indicators import indicators
 from flowcast._cli_sources import sources_app
-from flowcast._command import Commands, all_faults, not_lost, parse_groups, parse_settings
+from flowcast._cli_table import table
+from flowcast._command import Commands, all_faults, not_lost, parse_settings
 from flowcast._outcome import (
     emit_table,
     end_at_gate,
@@ -183,64 +184,7 @@ def estimate(
     end_at_gate(posterior, folder)
 
 
-@app.command()
-def table(
-    run: Run,
-    measure: Annotated[
-        str | None,
-        typer.Option(
-            metavar="M",
-            help="flow, immigration, emigration or net; stock of a model of stocks.",
-            show_default="flow, or stock",
-        ),
-    ] = None,
-    prob: Annotated[
-        list[float] | None,
-        typer.Option(
-            metavar="P",
-            help="Probability of the equal-tailed credible interval; repeatable.",
-            show_default="0.5, 0.8, 0.95",
-        ),
-    ] = None,
-    by: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="G", help="Add up by a grouping such as EU27_2020, or name=AA,BB; repeatable."
-        ),
-    ] = None,
-    definition: Annotated[
-        str,
-        typer.Option(
-            metavar="D",
-            help="Minimum stay for a move to count: no-minimum, N-months up to 12, or permanent.",
-        ),
-    ] = "12-months",
-    form: Annotated[
-        str | None,
-        typer.Option(
-            "--format",
-            metavar="FMT",
-            help="csv, parquet, xlsx, html, latex, md or json.",
-            show_default="by the suffix of --out, else csv",
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
-) -> None:
-    """Print or write estimates with credible intervals."""
-    from flowcast.definitions import parse_definition
-    from flowcast.estimates import summarise
-    from flowcast.persistence import read_run
-    from flowcast.vocabulary import DEFAULT_PROBS
-
-    months = parse_definition(definition)
-    frame = summarise(
-        read_run(run),
-        measure=measure,  # type: ignore[arg-type]  # summarise refuses others, with a hint
-        probs=prob or DEFAULT_PROBS,
-        by=parse_groups(by or []),
-        definition=months,
-    )
-    emit_table(frame, form, out)
+app.command()(table)
 
 
 @app.command()

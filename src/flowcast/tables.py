@@ -23,7 +23,7 @@ from flowcast._table_text import (
 )
 from flowcast._tabular import read_raw
 from flowcast.errors import Faults, UsageError, nearest
-from flowcast.vocabulary import DEFINITION_COLUMN
+from flowcast.vocabulary import BENCHMARKED_COLUMN, DEFINITION_COLUMN
 
 __all__ = [
     "TABLE_FORMATS",
@@ -56,6 +56,7 @@ TEXT_COLUMNS: Final = frozenset(
         "kind",
         "evidence",
         DEFINITION_COLUMN,
+        BENCHMARKED_COLUMN,
     }
 )
 """Text even where every cell is missing, or where every code could be read as a number."""

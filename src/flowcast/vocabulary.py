@@ -111,6 +111,8 @@ ESTIMATE_COLUMNS: Final[tuple[str, ...]] = (
 )
 DEFINITION_COLUMN: Final = "definition"
 """Follows the others where flows are counted by another minimum stay than 12 months."""
+BENCHMARKED_COLUMN: Final = "benchmarked"
+"""Follows the others where estimates stand twice: as they are, and adjusted to margins."""
 PREDICTION_QUANTILES: Final[tuple[float, ...]] = (
     0.025,
     0.05,

@@ -41,7 +41,7 @@ FUNCTIONS = {
     "read_run": "folder",
     "run_demo": "out * quiet",
     "simulate_world": "n_place n_period * seed spec hyper missing graded definitions totals codes",
-    "summarise": "estimates * measure probs by definition",
+    "summarise": "estimates * measure probs by definition benchmark seed",
     "write_run": "posterior folder * force extras",
     "write_table": "frame path format * caption notes",
 }

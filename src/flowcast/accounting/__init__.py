@@ -7,6 +7,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flowcast.accounting.benchmarking import Benchmarked as Benchmarked
+    from flowcast.accounting.benchmarking import benchmark_flows as benchmark_flows
+    from flowcast.accounting.bridge import StockSource as StockSource
+    from flowcast.accounting.bridge import bridge_flows as bridge_flows
+    from flowcast.accounting.bridge import stock_source as stock_source
     from flowcast.accounting.completing import events_between as events_between
     from flowcast.accounting.completing import share_unknown as share_unknown
     from flowcast.accounting.components import Multiplicative as Multiplicative
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from flowcast.accounting.indices import intensity as intensity
     from flowcast.accounting.indices import schedule_indices as schedule_indices
     from flowcast.accounting.indices import streams as streams
+    from flowcast.accounting.interpolation import interpolate_stocks as interpolate_stocks
     from flowcast.accounting.methods import METHODS as METHODS
     from flowcast.accounting.methods import estimator as estimator
     from flowcast.accounting.net import NetTable as NetTable
@@ -37,6 +43,10 @@ if TYPE_CHECKING:
     from flowcast.accounting.net_migration import net_from_survival as net_from_survival
     from flowcast.accounting.net_migration import net_from_vital_events as net_from_vital_events
     from flowcast.accounting.net_migration import survival_ratios as survival_ratios
+    from flowcast.accounting.population import PopulationMargins as PopulationMargins
+    from flowcast.accounting.population import draw_margins as draw_margins
+    from flowcast.accounting.population import population_margins as population_margins
+    from flowcast.accounting.population import read_population_margins as read_population_margins
     from flowcast.accounting.pseudo_bayes import calibrate_weight as calibrate_weight
     from flowcast.accounting.pseudo_bayes import pseudo_bayes_flows as pseudo_bayes_flows
     from flowcast.accounting.raking import Blocks as Blocks
@@ -62,7 +72,10 @@ _HOME = {
     "account_series": "uncertainty",
     "age_profile": "indices",
     "balance_stocks": "demographic",
+    "benchmark_flows": "benchmarking",
+    "Benchmarked": "benchmarking",
     "Blocks": "raking",
+    "bridge_flows": "bridge",
     "calibrate_weight": "pseudo_bayes",
     "conditional_maximisation": "components",
     "connectivity": "indices",
@@ -74,10 +87,12 @@ _HOME = {
     "events_between": "completing",
     "distance_decay": "indices",
     "distance_moved": "indices",
+    "draw_margins": "population",
     "follow_cohorts": "net_migration",
     "growth_flows": "differences",
     "impact": "indices",
     "intensity": "indices",
+    "interpolate_stocks": "interpolation",
     "Margins": "raking",
     "METHODS": "methods",
     "Multiplicative": "components",
@@ -87,12 +102,15 @@ _HOME = {
     "net_of_flows": "net",
     "net_table": "net",
     "NetTable": "net",
+    "population_margins": "population",
+    "PopulationMargins": "population",
     "pseudo_bayes_flows": "pseudo_bayes",
     "rake": "raking",
     "rake_off_diagonal": "raking",
     "Raked": "raking",
     "rate_flows": "differences",
     "read_accounts": "stocks",
+    "read_population_margins": "population",
     "read_seed": "stocks",
     "read_stock_errors": "stock_errors",
     "read_stocks": "stocks",
@@ -101,6 +119,8 @@ _HOME = {
     "schedule_indices": "indices",
     "StockErrors": "stock_errors",
     "share_unknown": "completing",
+    "stock_source": "bridge",
+    "StockSource": "bridge",
     "streams": "indices",
     "survival_ratios": "net_migration",
     "tidy_flows": "stocks",

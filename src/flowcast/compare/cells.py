@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flowcast.compare.definition import require_one_definition
+from flowcast.compare.definition import require_one_definition, require_one_version
 from flowcast.errors import Fault, InputError, UsageError
 
 __all__ = ["INPUT_COLUMNS", "Comparison", "compare_tables"]
@@ -111,7 +111,8 @@ def compare_tables(
         If columns are missing, or a cell occurs twice; of both tables at once.
     UsageError
         If both say what their intervals are, but have no probability and kind in common; if they
-        count moves by different definitions, as far as they say.
+        count moves by different definitions, as far as they say; if one has flows as they are
+        beside benchmarked ones.
 
     Examples
     --------
@@ -123,6 +124,7 @@ def compare_tables(
     """
     _require_columns(a, b, names)
     definitions = require_one_definition(a, b, names)
+    require_one_version(a, b, names)
     chosen, kind = _common_interval(a, b, prob)
     left, right = (_one_row_a_cell(frame, chosen) for frame in (a, b))
     _require_unique(left, right, names)

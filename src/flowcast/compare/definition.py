@@ -1,12 +1,17 @@
-"""By which definition two tables count moves, and that it is one."""
+"""By which definition two tables count moves, that it is one, and that each cell is there once."""
 
 import pandas as pd
 
 from flowcast.definitions import name_definition, parse_definition
 from flowcast.errors import UsageError
-from flowcast.vocabulary import DEFINITION_COLUMN, ESTIMATE_COLUMNS, UN_DURATION_MONTHS
+from flowcast.vocabulary import (
+    BENCHMARKED_COLUMN,
+    DEFINITION_COLUMN,
+    ESTIMATE_COLUMNS,
+    UN_DURATION_MONTHS,
+)
 
-__all__ = ["require_one_definition"]
+__all__ = ["require_one_definition", "require_one_version"]
 
 
 def require_one_definition(
@@ -48,6 +53,31 @@ def require_one_definition(
         )
     first, second = (own[0] if own else None for own in found)
     return first, second
+
+
+def require_one_version(a: pd.DataFrame, b: pd.DataFrame, names: tuple[str, str]) -> None:
+    """Refuse a table that has estimates as they are beside benchmarked ones.
+
+    Raises
+    ------
+    UsageError
+        If one of the tables has both.
+
+    Examples
+    --------
+    >>> free = pd.DataFrame({"benchmarked": ["False"]})
+    >>> require_one_version(free, pd.DataFrame({"benchmarked": ["True"]}), ("a", "b"))
+    """
+    both = [
+        name
+        for frame, name in zip((a, b), names, strict=True)
+        if BENCHMARKED_COLUMN in frame and frame[BENCHMARKED_COLUMN].nunique() > 1
+    ]
+    if both:
+        raise UsageError(
+            f"(benchmarked) | found both in {' and '.join(both)}; allowed: rows in which "
+            f"{BENCHMARKED_COLUMN} is True, or those in which it is False"
+        )
 
 
 def _definitions_of(frame: pd.DataFrame) -> list[str]:

@@ -131,6 +131,7 @@ def _lay_out(
         estimates,
         _stored=draws.assign_coords(coords),
         _log_factor=None,
+        _margin_factors=None,
         measure=measure,
         evidence=xr.DataArray(words, dims=dims, coords={**coords, **period}),
         notes=(*estimates.notes, *groups.notes, *_describe_bounds(measure, system)),

@@ -1,10 +1,11 @@
 """Flows under a definition: the draws, in persons per period, made when they are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from html import escape
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
@@ -59,6 +60,8 @@ class FlowEstimates:
     quantity
         ``flow``, or ``stock``: then the cells of corridors are people who live in the destination,
         and there is nothing to add up but groups of places.
+    benchmarked
+        Whether the draws were adjusted to margins, by `benchmark_estimates`.
     """
 
     _stored: xr.DataArray
@@ -73,6 +76,8 @@ class FlowEstimates:
     method: str | None = None
     exact: bool | None = None
     quantity: Quantity = "flow"
+    benchmarked: bool = False
+    _margin_factors: xr.Dataset | None = None
 
     @property
     def label(self) -> EstimateMeasure:
@@ -115,8 +120,25 @@ class FlowEstimates:
         part = self._stored.isel(indexers).astype("float64")
         if self._log_factor is not None:
             factor = self._log_factor.isel(indexers, missing_dims="ignore")
-            part = xr.ufuncs.exp(part + factor)
+            part = xr.ufuncs.exp(part + factor + self._margin_factor(part, indexers))
         return part.rename(self.label).assign_attrs(self.attrs)
+
+    def _margin_factor(
+        self, part: xr.DataArray, indexers: Mapping[str, int | slice]
+    ) -> xr.DataArray | float:
+        """Return the log factor that margins ask for, of some draws of flows."""
+        if self._margin_factors is None:
+            return 0.0
+        own = {dim: at for dim, at in indexers.items() if dim != "corridor"}
+        factors = self._margin_factors.isel(own)
+        total: xr.DataArray | float = 0.0
+        for side in ("origin", "destination"):
+            codes = part[side].values
+            at = factors.indexes["place"].get_indexer(pd.Index(np.atleast_1d(codes)))
+            place = xr.DataArray(at.reshape(codes.shape), dims=part[side].dims)
+            total = total + factors[side].isel(place=place)
+        assert isinstance(total, xr.DataArray)
+        return total.drop_vars("place", errors="ignore").transpose(*part.dims)
 
     def under(self, definition: float | str) -> "FlowEstimates":
         """Return the same flows as they would be counted under another minimum stay.
@@ -160,6 +182,11 @@ class FlowEstimates:
                 f"(definition) | found sums of flows; allowed: flows, taken as "
                 f"{name_definition(months)} first and added up afterwards"
             )
+        if self.benchmarked and months != self.definition:
+            raise UsageError(
+                f"(definition) | found {name_definition(months)} for flows that were adjusted to "
+                f"margins; allowed: {name_definition(self.definition)}, by which margins count"
+            )
         factor = convert(self._increments, months, self.name)
         before = describe_conversion(self._log_factor, self.definition)
         kept = (note for note in self.notes if note not in before)
@@ -188,8 +215,21 @@ class FlowEstimates:
         out = np.array(np.moveaxis(flat, 0, -1), dtype=np.float64, order="C")
         if self._log_factor is not None:
             out += np.broadcast_to(self._log_factor.values, part.shape[:2]).ravel()
+            if self._margin_factors is not None:
+                out += self._margin_block(cells)
             np.exp(out, out=out)
         return out
+
+    def _margin_block(self, cells: slice) -> NDArray[np.float64]:
+        """Return the log factor that margins ask for, (cell, period, sample)."""
+        assert self._margin_factors is not None
+        parts = []
+        for side in ("origin", "destination"):
+            codes = pd.Index(self._stored[side].values[cells])
+            values = self._margin_factors[side].values
+            at = self._margin_factors.indexes["place"].get_indexer(codes)
+            parts.append(values.reshape(-1, *values.shape[2:])[:, at])
+        return np.moveaxis(parts[0] + parts[1], 0, -1)
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -10,13 +10,16 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api.extensions import ExtensionArray
 
+from flowcast.accounting.population import PopulationMargins
 from flowcast.definitions import name_definition, parse_definition
 from flowcast.errors import UsageError
 from flowcast.estimates.aggregation import aggregate, aggregate_all, measures_of
+from flowcast.estimates.benchmarking import benchmark_estimates
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
 from flowcast.estimates.operators import Grouping
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import (
+    BENCHMARKED_COLUMN,
     DEFAULT_PROBS,
     DEFINITION_COLUMN,
     ESTIMATE_COLUMNS,
@@ -42,6 +45,8 @@ def summarise(
     probs: Sequence[float] = DEFAULT_PROBS,
     by: Grouping | None = None,
     definition: float | str | None = None,
+    benchmark: PopulationMargins | None = None,
+    seed: int = 1,
 ) -> pd.DataFrame:
     """Return the estimate table: one row per cell and probability.
 
@@ -56,6 +61,9 @@ def summarise(
     definition
         Minimum stay that makes a move count, for a posterior: ``no-minimum``, ``permanent``,
         ``N-months`` with N from 0 to 12, or months as a number; 12 months by default.
+    benchmark, seed
+        Margins that the draws are adjusted to, and the seed of their errors, as for
+        `benchmark_estimates`. Every row then comes twice, free and benchmarked.
 
     Returns
     -------
@@ -64,7 +72,8 @@ def summarise(
         probability. `mean`, `median`, `sd`, `lower` and `upper` are persons per period. The origin
         of immigration and the destination of emigration are missing; for net migration the place
         stands as destination and the origin is missing. Under another definition than 12 months a
-        last column `definition` says which, such as ``3-months``. `attrs` holds unit, definition,
+        last column `definition` says which, such as ``3-months``; with margins a last column
+        `benchmarked` is True in rows that were adjusted to them. `attrs` holds unit, definition,
         model and notes.
 
     Raises
@@ -76,6 +85,14 @@ def summarise(
     """
     wanted = _check_probs(probs)
     estimates = _in_definition(estimates, definition)
+    if benchmark is not None:
+        held = benchmark_estimates(estimates, benchmark, seed=seed)
+        both = [summarise(one, measure=measure, probs=wanted, by=by) for one in (estimates, held)]
+        for table, benchmarked in zip(both, (False, True), strict=True):
+            table[BENCHMARKED_COLUMN] = benchmarked
+        frame = pd.concat(both).sort_index(kind="stable").reset_index(drop=True)
+        frame.attrs = both[1].attrs
+        return frame
     if by is not None or measure not in (None, estimates.label):
         own = cast("EstimateMeasure", measures_of(estimates.quantity)[0])
         estimates = aggregate(estimates, measure or own, by)

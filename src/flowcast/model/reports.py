@@ -41,7 +41,8 @@ CHANNELS: tuple[str, ...] = (*SIDES.values(), "register", "census", "survey", "d
 """Ways of looking at a cell: noise and effects have a spread for each. Administrative reports of
 flows have one for each side, those of stocks are `register`."""
 COUNTED, SAMPLED, RELATIVE = range(3)
-"""How a value is read: a count of persons; a survey's figure with a sampling error; an index."""
+"""How a value is read: a count of persons; a figure with a sampling error, as of a survey or of
+draws of flows from stocks; an index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +67,7 @@ class Reports:
     reading
         `COUNTED`, `SAMPLED` or `RELATIVE`.
     sampling
-        Variance of a survey's sampling error on the log scale; 0 where there is none.
+        Variance of the sampling error on the log scale; 0 where there is none.
     floor
         Figure under which the source tells nothing but "fewer than"; 0 where there is none.
     unit
