@@ -27,6 +27,7 @@ def indicators(
     """
     import pandas as pd
 
+    from flowcast.checking import place_codes
     from flowcast.observations import read_observations
     from flowcast.persistence import read_run
     from flowcast.tables import check_target
@@ -35,9 +36,7 @@ def indicators(
     if out is not None:
         check_target(out)
     posterior = read_run(run)
-    declared = None
-    if posterior.spec.codes == "declared":
-        declared = {str(code) for code in posterior.log_flow["origin"].values}
+    declared = place_codes(posterior)
     read = [read_observations(path, role="held_out", declared_places=declared) for path in files]
     scored = [score_indicator(posterior, one) for one in read]
     table = pd.concat(scored, ignore_index=True)

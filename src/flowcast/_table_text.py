@@ -128,7 +128,7 @@ def build_caption(frame: pd.DataFrame, about: Mapping[str, str]) -> str:
     """
     measures = sorted(map(str, frame["measure"].unique())) if "measure" in frame else []
     title = ", ".join(TITLES.get(name, name) for name in measures) or "Table"
-    if {"period_start", "period_end"} <= set(frame.columns) and frame["period_start"].any():
+    if {"period_start", "period_end"} <= set(frame.columns) and frame["period_start"].notna().any():
         first, last = frame["period_start"].min(), frame["period_end"].max()
         title += f", {first} to {last} (last day excluded)"
     parts = [title, *(about[key] for key in ("unit", "definition") if key in about)]
