@@ -9,16 +9,14 @@ stocks. Beside the model stand the flows from stocks themselves. Rules that were
   and the last by half. A figure is used where all six years are there.
 - Residence, both sexes and citizenships (coverage Both). The minimum stay is that of the reporter
   and the year nearest to the middle for which there is one, the undercount class that of IMEM.
-- Stocks by place of birth and residence have a log-normal error that lasts (sd .1 for each pair)
-  and one of each date (sd .02); the native-born close to the population. Nothing else is uncertain.
+- Stocks, populations, births and deaths have the errors that `StockErrors` has by default.
 - The places are the reporters and the partners with the largest stocks among them.
 """
 
 import argparse
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -27,52 +25,25 @@ import pandas as pd
 import xarray as xr
 
 from benchmarks.cases import read_table, shared
-from flowcast.accounting import (
-    StockSource,
-    bridge_flows,
-    demographic_flows,
-    pseudo_bayes_flows,
-    stock_source,
-)
+from benchmarks.world import read_world
+from flowcast.accounting import stock_source
 from flowcast.config import read_model
+from flowcast.estimates import bridge_estimates
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.prediction import draw_reports
+from flowcast.stock_flows import stock_flow_estimates
 from flowcast.validation.scorecard import score_reports
 from flowcast.validation.splits import assign_folds
 
 MODEL = Path(__file__).with_name("stock_bridge.yaml")
 DATES = (1990, 1995, 2000, 2005, 2010)
-LASTING, SINGLE = 0.1, 0.02
-"""Sd of the log of a stock: of the pair at all dates, and of one date."""
-METHODS = {"closed": demographic_flows, "pseudo_bayes": pseudo_bayes_flows}
+METHODS = ("closed", "pseudo-bayes")
 NONE = "registers"
 VARIANTS = (NONE, *METHODS)
 SIDES = {"imm": "destination", "emi": "origin"}
-MERGED = {"SSD": "SDN"}
-"""Stocks by birthplace do not tell South Sudan from Sudan at the earlier dates."""
 CODES = {"EL": "GRC", "UK": "GBR"}
 METRICS = ["mae_log", "crps_log", "coverage_80", "coverage_95"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class World:
-    """Stocks, births and deaths of the world.
-
-    Attributes
-    ----------
-    stocks
-        Persons, (date, birthplace, residence), native-born included.
-    births, deaths
-        Persons from one July to another, (period, place).
-    sources
-        The files they came from.
-    """
-
-    stocks: xr.DataArray
-    births: xr.DataArray
-    deaths: xr.DataArray
-    sources: tuple[StockSource, ...]
 
 
 def half_weighted(frame: pd.DataFrame, first: int, last: int, key: list[str]) -> pd.DataFrame:
@@ -85,80 +56,22 @@ def half_weighted(frame: pd.DataFrame, first: int, last: int, key: list[str]) ->
     return whole.rename(columns={"sum": "value"}).drop(columns="size")
 
 
-def read_world() -> World:
-    """Read stocks and vital events of all places that have both."""
+def stock_rows(
+    series: xr.Dataset, method: str, places: Sequence[str], first: Sequence[int], n: int, seed: int
+) -> Observations:
+    """Return flows from draws of the world's stocks as observations, among some places."""
+    flows = stock_flow_estimates(series, method, draws=n, seed=seed)
     data = shared() / "data" / "flows"
-    files = {
-        "un_ims_2024": data / "un_ims_2024" / "stock_birth_residence.csv.gz",
-        "un_wpp_2024": data / "wpp2024" / "wpp2024_annual.csv.gz",
-    }
-    own = data / "un_ims_2024" / "native_born_diagonal.csv.gz"
-    stocks = pd.concat([read_table(files["un_ims_2024"]), read_table(own)])
-    stocks = stocks.replace({"birth": MERGED, "residence": MERGED})
-    stocks = stocks.groupby(["birth", "residence", "year"], as_index=False)["tot"].sum()
-    events = read_table(files["un_wpp_2024"]).replace({"iso3": MERGED})
-    events = events.groupby(["iso3", "year"], as_index=False)[["births", "deaths"]].sum()
-    places = sorted(set(stocks["residence"]) & set(events["iso3"].dropna()))
-    stocks = stocks[stocks["birth"].isin(places) & stocks["residence"].isin(places)]
-    shape = (len(DATES), len(places), len(places))
-    table = np.zeros(shape)
-    stocks = stocks[stocks["year"].isin(DATES)]
-    at = pd.Index(places)
-    where = (
-        pd.Index(DATES).get_indexer(stocks["year"]),
-        at.get_indexer(stocks["birth"]),
-        at.get_indexer(stocks["residence"]),
-    )
-    table[where] = stocks["tot"]
-    coords = {"birthplace": places, "residence": places}
-    vital = {}
-    for name in ("births", "deaths"):
-        long = events[["iso3", "year"]].assign(value=1000.0 * events[name])
-        parts = [
-            half_weighted(long, first, last, ["iso3"]).set_index("iso3")["value"].reindex(places)
-            for first, last in pairwise(DATES)
-        ]
-        vital[name] = xr.DataArray(
-            np.array(parts), dims=("period", "place"), coords={"place": places}
-        )
-    return World(
-        xr.DataArray(table, dims=("date", "birthplace", "residence"), coords=coords),
-        vital["births"],
-        vital["deaths"],
-        tuple(stock_source(path, name) for name, path in files.items()),
-    )
-
-
-def draw_stocks(stocks: xr.DataArray, n: int, seed: int) -> Iterator[xr.DataArray]:
-    """Yield draws of the stocks: log-normal errors, native-born closing to the populations."""
-    rng = np.random.default_rng(seed)
-    table = stocks.to_numpy()
-    native = np.eye(table.shape[1], dtype=bool)
-    people = table.sum(axis=1)
-    for _ in range(n):
-        lasting = LASTING * rng.standard_normal(table.shape[1:])
-        single = SINGLE * rng.standard_normal(table.shape)
-        drawn = np.where(native, 0.0, table * np.exp(lasting + single))
-        rest = np.maximum(people - drawn.sum(axis=1), 0.0)
-        yield stocks.copy(data=drawn + native * rest[:, None, :])
-
-
-def stock_flows(world: World, method: str, n: int, seed: int) -> xr.DataArray:
-    """Return draws of flows, (draw, period, origin, destination), with their dates."""
-    draws = []
-    for stocks in draw_stocks(world.stocks, n, seed):
-        parts = [
-            METHODS[method](
-                stocks.isel(date=k), stocks.isel(date=k + 1), world.births[k], world.deaths[k]
-            )
-            for k in range(len(DATES) - 1)
-        ]
-        draws.append(xr.concat(parts, "period"))
-    days = np.array([f"{year}-07-01" for year in DATES], dtype="datetime64[ns]")
-    dated = xr.concat(draws, "draw")
-    return dated.assign_coords(
-        period_start=("period", days[:-1]), period_end=("period", days[1:])
-    ).transpose("draw", "period", "origin", "destination")
+    sources = [
+        stock_source(data / "un_ims_2024" / "stock_birth_residence.csv.gz", "un_ims_2024"),
+        stock_source(data / "wpp2024" / "wpp2024_annual.csv.gz", "un_wpp_2024"),
+    ]
+    every = bridge_estimates(flows, sources, method, declared_places={*flows.origins})
+    table = every.table
+    # As a model with declared codes reads it: among its places.
+    inside = table["origin"].isin(places) & table["destination"].isin(places)
+    chosen = table["period_start"].dt.year.isin(first)
+    return every.select((inside & chosen).to_numpy())
 
 
 def definitions() -> pd.DataFrame:
@@ -217,12 +130,12 @@ def register_rows(places: Sequence[str]) -> pd.DataFrame:
     ]  # fmt: skip
 
 
-def choose_places(world: World, n_partners: int) -> list[str]:
+def choose_places(series: xr.Dataset, n_partners: int) -> list[str]:
     """Return the reporters and the partners with the largest stocks among them."""
     long = read_table(shared() / "data" / "flows" / "un_flows_2015" / "un_flows_2015_long.csv.gz")
-    known = world.stocks["residence"].to_numpy().tolist()
+    known = series["residence"].to_numpy().tolist()
     reporters = sorted(set(long["reporter_iso3"]) & set(known))
-    stock = world.stocks.isel(date=3)
+    stock = series["stock"].isel(date=3, drop=True)
     with_them = stock.sel(residence=reporters).sum("residence").rename(birthplace="place")
     with_them = with_them + stock.sel(birthplace=reporters).sum("birthplace").rename(
         residence="place"
@@ -361,7 +274,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--folds", type=int, default=5, help="of five")
     parser.add_argument("--partners", type=int, default=20)
-    parser.add_argument("--draws", type=int, default=30, help="of the stocks")
+    parser.add_argument("--draws", type=int, default=200, help="of the stocks")
     parser.add_argument("--seed", type=int, default=1990)
     parser.add_argument(
         "--from", dest="first", type=int, nargs="+", choices=DATES[:-1], default=DATES[:-1],
@@ -370,17 +283,14 @@ def main() -> None:
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="scores of every withheld report, a CSV file")
     args = parser.parse_args()
-    world = read_world()
-    places = choose_places(world, args.partners)
+    series = read_world(shared() / "data" / "flows", DATES).series
+    places = choose_places(series, args.partners)
     rows = register_rows(places)
     rows = rows[rows["period_start"].str[:4].astype(int).isin(args.first)]
     registers = observations_from_frame(rows, name="registers", declared_places=places)
     bridges = {}
     for name in (n for n in args.variants if n in METHODS):
-        flows = stock_flows(world, name, args.draws, args.seed)
-        inside = flows.sel(origin=places, destination=places)
-        inside = inside.isel(period=inside["period_start"].dt.year.isin(args.first).to_numpy())
-        bridges[name] = bridge_flows(inside, world.sources, name, declared_places=places)
+        bridges[name] = stock_rows(series, name, places, args.first, args.draws, args.seed)
         print(bridges[name].name)
     print(len(places), registers)
     covariates = write_covariates(places, Path(tempfile.mkdtemp()))

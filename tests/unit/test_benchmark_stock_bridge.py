@@ -8,7 +8,6 @@ from types import ModuleType
 import numpy as np
 import pandas as pd
 import pytest
-import xarray as xr
 
 
 @pytest.fixture
@@ -24,17 +23,6 @@ def test_five_years_run_from_july_to_july_where_every_year_is_there(bench: Modul
     found = bench.half_weighted(pd.concat([years, gap]), 2000, 2005, ["place"])
     assert found["place"].tolist() == ["A"]
     assert found["value"].tolist() == [5.0 + 100 + 1000 + 10_000 + 100_000 + 500_000]
-
-
-def test_draws_of_stocks_keep_the_population_and_what_lasts(bench: ModuleType) -> None:
-    table = np.array([[[900.0, 50.0], [30.0, 700.0]]] * 3)
-    stocks = xr.DataArray(table, dims=("date", "birthplace", "residence"))
-    drawn = xr.concat(bench.draw_stocks(stocks, 400, 1), "draw").to_numpy()
-    np.testing.assert_allclose(drawn.sum(axis=2), np.broadcast_to(table.sum(axis=1), (400, 3, 2)))
-    logs = np.log(drawn[:, :, 0, 1])
-    assert logs.std() == pytest.approx(np.hypot(bench.LASTING, bench.SINGLE), rel=0.15)
-    change = (logs[:, 1] - logs[:, 0]).std()
-    assert change == pytest.approx(np.sqrt(2.0) * bench.SINGLE, rel=0.15)
 
 
 def test_flows_from_stocks_by_themselves_are_scaled_as_fitted_reports_say(

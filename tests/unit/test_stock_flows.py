@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from flowcast import latent_store, stock_flows
 from flowcast.accounting import (
     StockErrors,
+    StockSource,
     account_series,
+    bridge_flows,
     demographic_flows,
     difference_flows,
     draw_series,
@@ -21,8 +23,8 @@ from flowcast.accounting import (
     rate_flows,
 )
 from flowcast.accounting.methods import METHODS
-from flowcast.errors import InputError, UsageError
-from flowcast.estimates import FlowEstimates, aggregate, summarise
+from flowcast.errors import HeldOutError, InputError, UsageError
+from flowcast.estimates import FlowEstimates, aggregate, bridge_estimates, summarise
 from flowcast.stock_flows import read_stock_flows, stock_flow_estimates
 from flowcast.vocabulary import ESTIMATE_COLUMNS
 
@@ -263,3 +265,30 @@ def test_options_reach_an_estimator_by_name() -> None:
         found = estimator(method, **options)(*given)
         system: Any = method
         np.testing.assert_allclose(found, demographic_flows(*given, system=system, **options))
+
+
+# As reports of a model
+
+
+def test_estimates_make_the_rows_that_their_draws_laid_out_do() -> None:
+    estimates = stock_flow_estimates(SERIES, "pseudo-bayes", draws=DRAWS, seed=3)
+    census = [StockSource("census", "ab12")]
+    rows = bridge_estimates(estimates, census, "pb")
+    bounds = estimates.period_bounds
+    coords = {"origin": PLACES, "destination": PLACES}
+    days = {f"period_{end}": ("period", bounds[:, k]) for k, end in enumerate(("start", "end"))}
+    dims = ("draw", "period", "origin", "destination")
+    laid = xr.DataArray(flows_of(estimates), {**coords, **days}, dims)
+    pd.testing.assert_frame_equal(rows.table, bridge_flows(laid, census, "pb").table)
+    assert rows.sources == ("census_pb",)
+    assert rows.n == 2 * len(PLACES) * (len(PLACES) - 1)
+
+
+def test_estimates_without_dates_or_of_held_out_stocks_are_no_reports() -> None:
+    undated = account_series([SERIES["stock"].isel(date=k, drop=True) for k in range(2)])
+    estimates = stock_flow_estimates(undated, "closed", draws=2)
+    with pytest.raises(UsageError, match="periods without dates"):
+        bridge_estimates(estimates, [StockSource("census", "ab12")], "closed")
+    dated = stock_flow_estimates(SERIES, "closed", draws=2)
+    with pytest.raises(HeldOutError, match="held-out sources"):
+        bridge_estimates(dated, [StockSource("census", "ab12", "held_out")], "closed")

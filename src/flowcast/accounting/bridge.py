@@ -16,6 +16,7 @@ from typing import Final, get_args
 import numpy as np
 import pandas as pd
 import xarray as xr
+from numpy.typing import NDArray
 
 from flowcast._source_roles import read_roles, registered_role
 from flowcast.accounting._named import check_values, refuse_dims, require_word, same_labels
@@ -23,9 +24,20 @@ from flowcast.errors import Faults, HeldOutError, UsageError
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.vocabulary import Criterion, GradeClass, Role
 
-__all__ = ["ACCURACY", "StockSource", "bridge_flows", "stock_source"]
+__all__ = [
+    "ACCURACY",
+    "LogSummary",
+    "StockSource",
+    "bridge_flows",
+    "log_reports",
+    "stock_source",
+    "summarise_logs",
+]
+
+FloatArray = NDArray[np.float64]
 
 PAIR: Final = ("origin", "destination")
+DATES: Final = ("period_start", "period_end")
 SAMPLE: Final = ("chain", "draw")
 LOG_SHIFT: Final = 0.5
 """Added before logarithms are taken, as everywhere that counts are compared: some draws are 0."""
@@ -143,12 +155,73 @@ def bridge_flows(
     >>> rows[["origin", "destination", "value", "accuracy_class"]].round(1).values.tolist()
     [['AT', 'DE', 99.5, 'high'], ['DE', 'AT', 1.6, 'low']]
     """
-    require_word("criterion", criterion, get_args(Criterion))
-    _require_fit(sources)
-    frame = _rows(_checked(flows), least)
+    _require_words(criterion, sources)
+    values = _checked(flows)
+    places = [values[dim].to_numpy().astype(str) for dim in PAIR]
+    apart = np.nonzero(places[0][:, None] != places[1])
+    cells = values.to_numpy().astype(np.float64)[:, :, *apart]
+    bounds = np.stack([values[name].to_numpy() for name in DATES], axis=1)
+    pairs = places[0][apart[0]], places[1][apart[1]]
+    told = summarise_logs(cells.transpose(2, 1, 0))
+    return log_reports(*pairs, bounds, told, sources, label, criterion, least, declared_places)
+
+
+@dataclass(frozen=True, slots=True)
+class LogSummary:
+    """Draws of flows in three numbers, each of shape (corridor, period).
+
+    Attributes
+    ----------
+    median
+        Persons.
+    centre, sd
+        Mean and standard deviation of ``log(x + 1/2)``.
+    """
+
+    median: FloatArray
+    centre: FloatArray
+    sd: FloatArray
+
+
+def summarise_logs(draws: FloatArray) -> LogSummary:
+    """Summarise draws, shape (corridor, period, sample), persons."""
+    logs = np.log(draws + LOG_SHIFT)
+    return LogSummary(np.median(draws, axis=-1), logs.mean(axis=-1), logs.std(axis=-1, ddof=1))
+
+
+def log_reports(
+    origin: NDArray[np.str_],
+    destination: NDArray[np.str_],
+    bounds: NDArray[np.datetime64],
+    told: LogSummary,
+    sources: Sequence[StockSource],
+    label: str,
+    criterion: Criterion = "residence",
+    least: float = 1.0,
+    declared_places: Collection[str] | None = None,
+) -> Observations:
+    """Return summaries of draws as observations; what `bridge_flows` says holds.
+
+    Parameters
+    ----------
+    origin, destination
+        Of each corridor, (corridor,).
+    bounds
+        First day, and day after the last, of each period, (period, 2).
+    told
+        The draws.
+    sources, label, criterion, least, declared_places
+        As for `bridge_flows`.
+
+    Raises
+    ------
+    HeldOutError, InputError, UsageError
+        As `bridge_flows`.
+    """
+    _require_words(criterion, sources)
+    frame = _rows(origin, destination, bounds, told, least)
     made = "; ".join(f"{s.role}:{s.name}@{s.sha256[:_HASH]}" for s in sources)
     name = f"{sources[0].name}_{label}"
-    n_cells = flows.sizes["period"] * flows.sizes["origin"] * (flows.sizes["origin"] - 1)
     frame = frame.assign(
         source=name,
         family="census",
@@ -157,10 +230,15 @@ def bridge_flows(
         criterion=criterion,
         flag=made,
     )
-    told = f"{name} [{len(frame):,} of {n_cells:,} corridors and periods, from {made}]"
-    found = observations_from_frame(frame, name=told, declared_places=declared_places)
-    whole = found.sha256 + "".join(s.sha256 for s in sources)
-    return replace(found, sha256=hashlib.sha256(whole.encode()).hexdigest())
+    whole = f"{name} [{len(frame):,} of {told.median.size:,} corridors and periods, from {made}]"
+    found = observations_from_frame(frame, name=whole, declared_places=declared_places)
+    joined = found.sha256 + "".join(s.sha256 for s in sources)
+    return replace(found, sha256=hashlib.sha256(joined.encode()).hexdigest())
+
+
+def _require_words(criterion: str, sources: Sequence[StockSource]) -> None:
+    require_word("criterion", criterion, get_args(Criterion))
+    _require_fit(sources)
 
 
 def _require_fit(sources: Sequence[StockSource]) -> None:
@@ -189,7 +267,7 @@ def _checked(flows: xr.DataArray) -> xr.DataArray:
     for dim in PAIR:
         if dim not in flows.indexes:
             faults.add(f"no labels of {dim}", "codes of places")
-    for name in ("period_start", "period_end"):
+    for name in DATES:
         if name not in flows.coords or flows[name].dims != ("period",):
             faults.add(f"no coordinate {name} of period", "the dates of the two stock tables")
     if flows.sizes["draw"] < 2:
@@ -200,26 +278,24 @@ def _checked(flows: xr.DataArray) -> xr.DataArray:
     return flows.transpose("draw", "period", *PAIR)
 
 
-def _rows(flows: xr.DataArray, least: float) -> pd.DataFrame:
+def _rows(
+    origin: NDArray[np.str_],
+    destination: NDArray[np.str_],
+    bounds: NDArray[np.datetime64],
+    told: LogSummary,
+    least: float,
+) -> pd.DataFrame:
     """Return one row for each corridor and period that the draws say something of."""
-    values = flows.to_numpy().astype(np.float64)
-    places = [flows[dim].to_numpy().astype(str) for dim in PAIR]
-    apart = places[0][:, None] != places[1]
-    said = (np.median(values, axis=0) >= least) & apart  # of NaN no comparison is true
-    logs = np.log(values[:, said] + LOG_SHIFT)
-    centre, sd = logs.mean(axis=0), logs.std(axis=0, ddof=1)
+    period, corridor = np.nonzero(least <= told.median.T)  # of NaN no comparison is true
+    centre, sd = told.centre[corridor, period], told.sd[corridor, period]
     value = np.exp(centre) - LOG_SHIFT
-    period, origin, destination = np.nonzero(said)
-    days = {
-        name: flows[name].to_numpy().astype("datetime64[D]").astype(str)[period]
-        for name in ("period_start", "period_end")
-    }
+    days = bounds.astype("datetime64[D]").astype(str)[period]
     grade = np.select([sd <= most for most in ACCURACY.values()], list(ACCURACY), "low")
     return pd.DataFrame(
         {
-            "origin": places[0][origin],
-            "destination": places[1][destination],
-            **days,
+            "origin": origin[corridor],
+            "destination": destination[corridor],
+            **{name: days[:, k] for k, name in enumerate(DATES)},
             "value": value,
             "standard_error": sd * value,
             "accuracy_class": grade,

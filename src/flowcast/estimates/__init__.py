@@ -6,6 +6,7 @@ so that a table of all cells needs little more memory than the stored draws.
 
 from flowcast.estimates.aggregation import aggregate, aggregate_all, to_dataset
 from flowcast.estimates.benchmarking import benchmark_estimates
+from flowcast.estimates.bridge import bridge_estimates
 from flowcast.estimates.conversion import duration_log_factor
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
 from flowcast.estimates.operators import Grouping
@@ -17,6 +18,7 @@ __all__ = [
     "aggregate",
     "aggregate_all",
     "benchmark_estimates",
+    "bridge_estimates",
     "duration_log_factor",
     "estimate_tables",
     "flow_estimates",
