@@ -52,8 +52,17 @@ LAYERS = (
     ),
     ("calibration", "validation", "scenarios"),
     ("publication", "plots"),
-    ("checking", "_demo_tables", "_demo_page", "demonstration"),
-    ("_command", "_outcome", "_cli_accounting", "_cli_sources", "cli", "__main__"),
+    ("checking", "_demo_tables", "_demo_page", "demonstration", "scorecard_page"),
+    (
+        "_command",
+        "_outcome",
+        "_cli_options",
+        "_cli_accounting",
+        "_cli_sources",
+        "_cli_validate",
+        "cli",
+        "__main__",
+    ),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 STRANGERS = (frozenset({"sources", "model"}), frozenset({"validation", "scenarios"}))
@@ -70,7 +79,15 @@ LIBRARIES = {
     "dask": ("fanout", "_kept"),
     "distributed": ("fanout",),
     "seaborn": (),
-    "typer": ("_command", "_outcome", "_cli_accounting", "_cli_sources", "cli"),
+    "typer": (
+        "_command",
+        "_outcome",
+        "_cli_options",
+        "_cli_accounting",
+        "_cli_sources",
+        "_cli_validate",
+        "cli",
+    ),
     "httpx": ("sources",),
     "rich": ("_terminal",),
 }
@@ -194,7 +211,7 @@ def test_a_planted_violation_is_found(module: str, source: str, said: str) -> No
     [
         ("cli", "from flowcast.plots import plot\nfrom flowcast import __version__\nimport typer"),
         ("model.build", "from flowcast.model.process import build\nimport pymc as pm"),
-        ("validation.baselines", "from sklearn.ensemble import HistGradientBoostingRegressor"),
+        ("validation.baselines.learners", "from sklearn.ensemble import RandomForestRegressor"),
         ("plots", "import matplotlib.pyplot as plt\nfrom flowcast.vocabulary import DIMS"),
         ("errors", "from difflib import get_close_matches"),
     ],

@@ -12,10 +12,20 @@ from flowcast.plots._calibration import plot_interval_coverage, plot_ranks
 from flowcast.plots._grids import draw_coverage, draw_heatmap
 from flowcast.plots._priors import draw_prior_posterior, draw_prior_predictive
 from flowcast.plots._reports import draw_reports
-from flowcast.plots._style import FlowFigure, check_suffix, save_figure, style
+from flowcast.plots._style import FlowFigure, as_svg, check_suffix, save_figure, style
+from flowcast.plots._validation import plot_pit, plot_scorecard_coverage
 from flowcast.posterior import Posterior
 
-__all__ = ["PLOT_KINDS", "describe", "plot", "plot_interval_coverage", "plot_ranks"]
+__all__ = [
+    "PLOT_KINDS",
+    "as_svg",
+    "describe",
+    "plot",
+    "plot_interval_coverage",
+    "plot_pit",
+    "plot_ranks",
+    "plot_scorecard_coverage",
+]
 
 PLOT_KINDS: Final[dict[str, str]] = {
     "coverage": "which corridors both sides, one side or nobody reports",
