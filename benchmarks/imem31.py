@@ -19,6 +19,9 @@ from flowcast.inference import estimate
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.prediction import predict
+from flowcast.validation.baselines import BASELINES, Known, draw_baseline, without_values
+from flowcast.validation.fits import read_inputs
+from flowcast.validation.scorecard import score_reports
 
 SIZES = [-1, 0, 9, 49, 499, np.inf]
 SIZE_NAMES = ["0", "1-9", "10-49", "50-499", "500+"]
@@ -85,6 +88,19 @@ def gravity_ppml(case: Case, fit: Observations, held: pd.DataFrame) -> np.ndarra
     return np.exp(both.iloc[n:].to_numpy() @ result.params)
 
 
+def score_baselines(case: Case, fit: Observations, held: pd.DataFrame) -> pd.DataFrame:
+    """Return what the baselines of the package score on the held-out reports."""
+    inputs = read_inputs(case.spec, fit, case.places, case.corridors, None)
+    known = Known(fit.table, without_values(held), inputs.covariates, inputs.spec, 1)
+    value = held["value"].to_numpy()
+    shown = ["mae_log", "crps_log", "coverage_80", "coverage_95"]
+    rows = {}
+    for name in BASELINES:
+        scores = score_reports(draw_baseline(name, known), value, 1)
+        rows[name] = {"n": scores["pit"].notna().sum(), **scores[shown].mean()}
+    return pd.DataFrame(rows).T.round(3)
+
+
 def compare_imem(case: Case, posterior: Posterior) -> tuple[dict[str, float], pd.DataFrame]:
     """Compare with IMEM's published quantiles; returns figures and the joined table."""
     table = summarise(posterior, measure="flow", probs=(0.8,))
@@ -132,6 +148,7 @@ def main() -> None:
         f"(b) PPML gravity, {held.n} rows: {np.abs(truth - log_half(gravity)).mean():.3f}; "
         f"flowcast {scored['error'].mean():.3f}"
     )
+    print(score_baselines(case, fit, held.table).to_string())
     figures, joined = compare_imem(case, posterior)
     print({k: round(float(v), 3) for k, v in figures.items()})
     worst = joined.groupby(["orig", "dest"]).agg(

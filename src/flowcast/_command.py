@@ -20,6 +20,7 @@ __all__ = [
     "Commands",
     "all_faults",
     "not_lost",
+    "parse_files",
     "parse_groups",
     "parse_settings",
     "require_word",
@@ -146,6 +147,30 @@ def parse_settings(settings: Sequence[str]) -> dict[str, Any]:
             found[key] = yaml.safe_load(text)
         except yaml.YAMLError:
             raise typer.BadParameter(f"{text!r} is no YAML value", param_hint="--set") from None
+    return found
+
+
+def parse_files(given: Sequence[str], option: str) -> dict[str, Path]:
+    """Read ``name=file`` options.
+
+    Raises
+    ------
+    typer.BadParameter
+        If one is no ``name=file``, or a name is given twice.
+
+    Examples
+    --------
+    >>> parse_files(["abel=estimates/abel.csv"], "--baseline-table")
+    {'abel': PosixPath('estimates/abel.csv')}
+    """
+    found: dict[str, Path] = {}
+    for one in given:
+        name, _, text = (part.strip() for part in one.partition("="))
+        if not name or not text:
+            raise typer.BadParameter(f"found {one!r}; allowed: NAME=FILE", param_hint=option)
+        if name in found:
+            raise typer.BadParameter(f"{name!r} is given twice", param_hint=option)
+        found[name] = Path(text)
     return found
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GATE_EXIT",
+    "emit_scorecard",
     "emit_table",
     "end_at_gate",
     "end_at_scorecard",
@@ -43,16 +44,27 @@ def end_at_gate(posterior: "Posterior", folder: Path) -> None:
 
 
 def end_at_scorecard(scorecard: "pd.DataFrame") -> None:
-    """Exit with 3 if the fit of a fold did not converge; the scorecard is written, and says so."""
-    for told in scorecard.attrs.get("left_out", ()):
-        say(told)
+    """Say what there is to know of a scorecard; exit with 3 if the fit of a fold did not converge.
+
+    It is written, and says so.
+    """
     notes = scorecard.attrs["notes"]
-    if not notes:
-        return
-    say("flowcast: (scorecard) | it is written, but does not rest on converged fits alone:")
     for note in notes:
-        say(f"  {note}")
-    raise typer.Exit(GATE_EXIT)
+        say(f"Note: {note}")
+    gate = scorecard[(scorecard["indicator"] == "fit") & (scorecard["metric"] == "gate_passed")]
+    if (gate["value"] < 1.0).any():
+        say("flowcast: (scorecard) | it is written, but does not rest on converged fits alone")
+        raise typer.Exit(GATE_EXIT)
+
+
+def emit_scorecard(scorecard: "pd.DataFrame", out: Path | None) -> None:
+    """Write a scorecard to a file or stdout; a terminal shows its main rows only."""
+    if out is None and sys.stdout.isatty():
+        whole = scorecard["fold"] == "all"
+        main = scorecard["indicator"].eq("reports") & ~scorecard["metric"].str.match(r"pit_\d")
+        say(f"Shown: {int((whole & main).sum())} of {len(scorecard)} rows; --out has all")
+        scorecard = scorecard.loc[whole & main].dropna(axis=1, how="all")
+    emit_table(scorecard, None, out)
 
 
 def emit_table(frame: "pd.DataFrame", form: str | None, out: Path | None) -> None:

@@ -1,10 +1,34 @@
 """Pages from the package's templates: HTML files that need no network."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flowcast import __version__
 
-__all__ = ["render_template"]
+__all__ = ["PageTable", "render_template"]
+
+
+@dataclass(frozen=True, slots=True)
+class PageTable:
+    """A table of a page, for the macro `data_table` of `_tables.html`.
+
+    Attributes
+    ----------
+    caption
+        What stands above it.
+    columns
+        Headings, and whether the column is aligned on the right.
+    rows
+        Cells as text, the first of which heads its row.
+    left_out
+        Rows that are not shown.
+    """
+
+    caption: str
+    columns: Sequence[tuple[str, bool]]
+    rows: Sequence[Sequence[str]]
+    left_out: int = 0
 
 
 def render_template(name: str, **values: Any) -> str:  # noqa: ANN401

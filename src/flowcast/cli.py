@@ -12,13 +12,14 @@ import typer
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_indicators import indicators
+from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Settings
 from flowcast._cli_sources import sources_app
 from flowcast._cli_table import table
+from flowcast._cli_validate import validate
 from flowcast._command import Commands, all_faults, not_lost, parse_settings
 from flowcast._outcome import (
     emit_table,
     end_at_gate,
-    end_at_scorecard,
     read_estimates,
     show_checked,
 )
@@ -42,35 +43,9 @@ app = typer.Typer(
 app.add_typer(sources_app)
 app.command()(accounting)
 app.command()(indicators)
+app.command()(validate)
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
-Reports = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--observations", metavar="F", help="Reports to use instead of the model's; repeatable."
-    ),
-]
-Model = Annotated[
-    str,
-    typer.Argument(
-        metavar="MODEL",
-        help="A model's YAML file or folder, or an embedded model such as europe_2024.",
-        show_default=False,
-    ),
-]
-Places = Annotated[
-    Path | None, typer.Option(metavar="F", help="Covariates of places, instead of the model's.")
-]
-Corridors = Annotated[
-    Path | None, typer.Option(metavar="F", help="Covariates of corridors, instead of the model's.")
-]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
-    ),
-]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
 def main() -> None:
@@ -206,88 +181,6 @@ def predict(
     posterior = read_run(run)
     reports = read_observations(observations, declared_places=place_codes(posterior))
     emit_table(predict_reports(posterior, reports, seed=seed), None, out)
-
-
-@app.command()
-def validate(
-    model: Model,
-    scheme: Annotated[
-        str,
-        typer.Option(
-            metavar="S",
-            help="What is held out together: random (single figures), blocks, reporters, "
-            "corridors, countries, families or last-years.",
-            show_default=False,
-        ),
-    ],
-    observations: Reports = None,
-    places: Places = None,
-    corridors: Corridors = None,
-    folds: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Parts, each held out once; of last-years, how many years.",
-            show_default="5; 3 of last-years, all of families",
-        ),
-    ] = None,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 1,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes on this machine.", show_default="its cores"),
-    ] = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder where finished folds are kept, and taken up again.",
-            show_default="a hidden one in runs, removed at the end",
-        ),
-    ] = None,
-    settings: Settings = None,
-    quiet: Quiet = False,
-) -> None:
-    """Fit without some reports, predict them, and score the predictions.
-
-    If it is interrupted or killed, the same command computes only what is missing.
-    """
-    from contextlib import redirect_stdout
-    from shutil import rmtree
-
-    from flowcast.config import read_model
-    from flowcast.tables import check_target
-    from flowcast.validation import cross_validate
-
-    overrides = parse_settings(settings or [])
-    if out is not None:
-        check_target(out)
-    with all_faults(model, overrides, observations or [], places, corridors):
-        name = read_model(model, overrides).name
-        work = resume or Path("runs") / f".{name}.{scheme}.folds"
-        with not_lost(), redirect_stdout(sys.stderr):
-            scorecard = cross_validate(
-                model,
-                observations,
-                places,
-                corridors,
-                scheme=scheme,  # type: ignore[arg-type]  # refuses others, with a hint
-                folds=folds,
-                seed=seed,
-                scheduler=scheduler,
-                workers=workers,
-                folder=work,
-                overrides=overrides,
-                progress=not quiet,
-            )
-    emit_table(scorecard, None, out)
-    if resume is None:
-        rmtree(work, ignore_errors=True)
-    end_at_scorecard(scorecard)
 
 
 @app.command()

@@ -11,11 +11,16 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
+from flowcast._outcome import emit_scorecard
 from flowcast.cli import app
 from flowcast.errors import Fault, InputError
 from flowcast.fanout import TasksError
 
-COLUMNS = ["scheme", "fold", "indicator", "metric", "value", "baseline"]
+COLUMNS = [
+    "scheme", "fold", "indicator", "metric", "value", "baseline", "against", "apart", "difference",
+    "se", "se_folds",
+]  # fmt: skip
+DEFAULTS = ("simple", "persistence", "gravity_ppml")
 HEADER = "source,family,measure,origin,destination,year,value,reporter"
 ROW = "mine,administrative,flow,DE,FR,2020,10,destination"
 CALL = ("validate", "mine.yaml", "--scheme", "random")
@@ -39,9 +44,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def scorecard(*notes: str) -> pd.DataFrame:
-    frame = pd.DataFrame([["random", "all", "reports", "crps", 1.0 / 3.0, float("nan")]])
-    frame.columns = pd.Index(COLUMNS)
+def scorecard(*notes: str, passed: float = 1.0) -> pd.DataFrame:
+    alone = ["random", "all", "reports", "crps", 1.0 / 3.0, *3 * [float("nan")], 0.1, 0.2]
+    against = ["random", "all", "reports", "crps", 0.5, 0.75, "simple", -0.25, 0.125, 0.2]
+    gate = ["random", "all", "fit", "gate_passed", passed, *5 * [float("nan")]]
+    rows = [[*row[:7], False, *row[7:]] for row in (against, alone, gate)]
+    frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     frame.attrs = {"model": "mine", "notes": list(notes)}
     return frame
 
@@ -50,7 +58,9 @@ def scorecard(*notes: str) -> pd.DataFrame:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     """Replace the cross-validation; what it was called with is returned."""
 
-    def install(*notes: str, error: BaseException | None = None) -> list[dict[str, Any]]:
+    def install(
+        *notes: str, error: BaseException | None = None, passed: float = 1.0
+    ) -> list[dict[str, Any]]:
         calls: list[dict[str, Any]] = []
 
         def cross_validate(*inputs: object, **options: Any) -> pd.DataFrame:  # noqa: ANN401
@@ -60,9 +70,9 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
             print("chatter of a library")
             if error is not None:
                 raise error
-            return scorecard(*notes)
+            return scorecard(*notes, passed=passed)
 
-        module = SimpleNamespace(cross_validate=cross_validate)
+        module = SimpleNamespace(cross_validate=cross_validate, DEFAULT_BASELINES=DEFAULTS)
         monkeypatch.setitem(sys.modules, "flowcast.validation", module)
         return calls
 
@@ -80,8 +90,9 @@ def test_the_scorecard_goes_to_stdout_and_nothing_else(folder: Path, fake: Fake)
     assert "chatter" in done.stderr
     (call,) = calls
     assert call["inputs"] == ("mine.yaml", None, None, None)
-    assert {k: call[k] for k in ("scheme", "folds", "seed", "scheduler", "workers")} == {
+    assert {k: v for k, v in call.items() if k not in ("inputs", "folder", "overrides")} == {
         "scheme": "random", "folds": None, "seed": 1, "scheduler": None, "workers": None,
+        "baselines": DEFAULTS, "tables": {}, "progress": True,
     }  # fmt: skip
 
 
@@ -90,13 +101,16 @@ def test_options_arrive(folder: Path, fake: Fake) -> None:
     options = ["--observations", "flows.csv", "--places", "p.csv", "--corridors", "c.csv"]
     options += ["--folds", 3, "--seed", 9, "--scheduler", "tcp://10.0.0.5:8786", "--quiet"]
     options += ["--set", "sampler.draws=60", "--resume", "kept"]
+    options += ["--baseline", "mirror", "--baseline", "random_forest"]
+    options += ["--baseline-table", "abel=abel.csv"]
     assert run_flowcast("validate", "mine.yaml", "--scheme", "reporters", *options).exit_code == 0
     (call,) = calls
     assert call.pop("inputs") == ("mine.yaml", [Path("flows.csv")], Path("p.csv"), Path("c.csv"))
     assert call == {
         "scheme": "reporters", "folds": 3, "seed": 9, "scheduler": "tcp://10.0.0.5:8786",
         "workers": None, "folder": Path("kept"), "overrides": {"sampler.draws": 60},
-        "progress": False,
+        "progress": False, "baselines": ["mirror", "random_forest"],
+        "tables": {"abel": Path("abel.csv")},
     }  # fmt: skip
 
 
@@ -104,7 +118,8 @@ def test_options_arrive(folder: Path, fake: Fake) -> None:
 def test_the_table_goes_into_a_file_by_its_suffix(folder: Path, fake: Fake, suffix: str) -> None:
     fake("fold 2 is odd")
     done = run_flowcast(*CALL, "--out", f"s.{suffix}")
-    assert done.exit_code == 3
+    assert done.exit_code == 0  # a note is no failure
+    assert "fold 2 is odd" in done.stderr
     assert done.stdout == ""
     assert (folder / f"s.{suffix}").stat().st_size > 0
 
@@ -142,7 +157,7 @@ def test_finished_folds_stay_if_it_fails(
 def test_a_scorecard_of_fits_that_did_not_converge_is_written_and_exits_with_3(
     folder: Path, fake: Fake
 ) -> None:
-    fake("the fit of fold 2 did not pass the convergence gate (R-hat 1.2)")
+    fake("the fit of fold 2 did not pass the convergence gate (R-hat 1.2)", passed=0.5)
     done = run_flowcast(*CALL, "--out", "s.json")
     assert done.exit_code == 3
     assert "fold 2 did not pass" in done.stderr
@@ -158,6 +173,11 @@ def test_a_scorecard_of_fits_that_did_not_converge_is_written_and_exits_with_3(
         [*CALL, "--out", "s.doc"],
         [*CALL, "--out", "no/such/folder/s.csv"],
         [*CALL, "--set", "draws"],
+        [*CALL, "--html", "page.txt"],
+        [*CALL, "--html", "page.csv"],
+        [*CALL, "--html", "no/such/folder/page.html"],
+        [*CALL, "--baseline-table", "abel.csv"],
+        [*CALL, "--baseline-table", "a=b.csv", "--baseline-table", "a=c.csv"],
     ],
 )
 def test_wrong_usage_is_told_before_anything_is_computed(
@@ -174,6 +194,43 @@ def test_an_unknown_scheme_is_told_with_the_nearest(folder: Path) -> None:
     done = run_flowcast("validate", "mine.yaml", "--scheme", "reporter")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "did you mean reporters?" in done.stderr
+
+
+def test_an_unknown_baseline_is_told_with_the_nearest(folder: Path) -> None:
+    done = run_flowcast(*CALL, "--baseline", "persistance")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "did you mean persistence?" in done.stderr
+
+
+def test_the_faults_of_a_table_of_estimates_are_told(folder: Path) -> None:
+    (folder / "abel.csv").write_text("origin,destination,year,value\nDE,FR,2020,-5\n")
+    done = run_flowcast(*CALL, "--baseline-table", "abel=abel.csv")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "(abel.csv, row 2, value) | found -5; allowed: persons, 0 or more" in done.stderr
+
+
+def test_the_page_is_written_beside_the_table(
+    folder: Path, fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake()
+    page = SimpleNamespace(write_page=lambda card, path: path.write_text(f"{len(card)} rows"))
+    monkeypatch.setitem(sys.modules, "flowcast.scorecard_page", page)
+    done = run_flowcast(*CALL, "--html", "page.html")
+    assert done.exit_code == 0
+    assert done.stdout.splitlines()[0] == ",".join(COLUMNS)
+    assert (folder / "page.html").read_text() == "3 rows"
+    assert "Written: page.html" in done.stderr
+
+
+def test_a_terminal_shows_the_rows_that_matter(
+    fake: Fake, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
+    emit_scorecard(scorecard(), None)
+    shown, said = capsys.readouterr()
+    assert "Shown: 2 of 3 rows" in said
+    assert "crps" in shown
+    assert "gate_passed" not in shown
 
 
 def test_the_faults_of_every_input_are_told(folder: Path, fake: Fake) -> None:

@@ -18,6 +18,7 @@ from flowcast.fanout import TasksError
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.posterior import GateResult, Posterior
 from flowcast.validation import (
+    DEFAULT_BASELINES,
     SCORECARD_COLUMNS,
     SENSITIVITY_COLUMNS,
     Scheme,
@@ -27,7 +28,7 @@ from flowcast.validation import (
     sensitivity,
     split_folds,
 )
-from flowcast.validation.baselines import simple_draws
+from flowcast.validation.baselines.simple import simple_draws
 from flowcast.validation.fits import FitTask
 from flowcast.validation.scorecard import score_reports
 from flowcast.validation.splits import GROUPINGS, assign_folds
@@ -282,10 +283,16 @@ def faked(monkeypatch: pytest.MonkeyPatch) -> Install:
 
 
 def value_of(
-    scorecard: pd.DataFrame, fold: str, indicator: str, metric: str, of: str = "value"
+    scorecard: pd.DataFrame,
+    fold: str,
+    indicator: str,
+    metric: str,
+    of: str = "value",
+    against: str | None = None,
 ) -> float:
     row = scorecard.query("fold == @fold and indicator == @indicator and metric == @metric")
-    assert len(row) == 1, (fold, indicator, metric)
+    row = row[row["against"].isna() if against is None else row["against"] == against]
+    assert len(row) == 1, (fold, indicator, metric, against)
     return float(row[of].iloc[0])
 
 
@@ -294,13 +301,18 @@ def test_the_scorecard_has_the_columns_promised_and_every_fold(faked: Install) -
     assert tuple(scorecard) == SCORECARD_COLUMNS
     assert set(scorecard["fold"]) == {"1", "2", "3", "all"}
     assert set(scorecard["scheme"]) == {"random"}
-    assert not scorecard.duplicated(["fold", "indicator", "metric"]).any()
-    assert scorecard["value"].dtype == scorecard["baseline"].dtype == np.float64
+    assert not scorecard.duplicated(["fold", "indicator", "metric", "against"]).any()
+    assert set(scorecard["against"].dropna()) == set(DEFAULT_BASELINES)
+    assert scorecard["apart"].dtype == bool
+    for column in ("value", "baseline", "difference", "se", "se_folds"):
+        assert scorecard[column].dtype == np.float64
+    alone = scorecard["against"].isna()
+    assert scorecard.loc[alone, "baseline"].isna().all()
     assert scorecard["value"].notna().all()
     assert value_of(scorecard, "all", "fit", "gate_passed") == 1.0
     assert value_of(scorecard, "2", "fit", "method_nuts") == 1.0
     assert value_of(scorecard, "2", "fit", "max_rhat") > 0.0
-    assert scorecard.attrs == {"model": "mine", "notes": [], "left_out": []}
+    assert scorecard.attrs == {"model": "mine", "notes": []}
 
 
 def test_all_folds_together_are_scored_report_by_report(faked: Install) -> None:
@@ -310,8 +322,9 @@ def test_all_folds_together_are_scored_report_by_report(faked: Install) -> None:
     assert sum(n.values()) == value_of(scorecard, "all", "reports", "n") == 48
     assert len(set(n.values())) > 1
     for of in ("value", "baseline"):
-        mean = sum(value_of(scorecard, k, "reports", "crps", of) * n[k] for k in n) / 48
-        assert value_of(scorecard, "all", "reports", "crps", of) == pytest.approx(mean)
+        parts = [value_of(scorecard, k, "reports", "crps", of, "simple") * n[k] for k in n]
+        mean = value_of(scorecard, "all", "reports", "crps", of, "simple")
+        assert mean == pytest.approx(sum(parts) / 48)
     both = [
         value_of(scorecard, "all", f"reports_by_{side}", "n") for side in ("origin", "destination")
     ]
@@ -322,7 +335,8 @@ def test_a_prediction_around_the_value_beats_the_baseline(faked: Install) -> Non
     scorecard = cross_validate(SPEC, observed(both_sides()), folds=2, workers=0)
     for metric in ("mae_log", "crps", "crps_log", "interval_score_95"):
         value, baseline = (
-            value_of(scorecard, "all", "reports", metric, of) for of in ("value", "baseline")
+            value_of(scorecard, "all", "reports", metric, of, "simple")
+            for of in ("value", "baseline")
         )
         assert value < baseline, metric
 
@@ -354,11 +368,10 @@ def test_what_was_left_out_for_leaking_is_told(faked: Install) -> None:
     rows = [*both_sides(), report(None, "DE", 2020, "destination", 700.0, measure="immigration")]
     scorecard = cross_validate(SPEC, observed(rows), scheme="corridors", folds=2, workers=0)
     # Both halves of the corridors have some into Germany, which its total adds up.
-    assert scorecard.attrs["left_out"] == [
+    assert scorecard.attrs["notes"] == [
         f"fold {k} left out reports that tell held-out ones: 1 total" for k in (1, 2)
     ]
     assert value_of(scorecard, "all", "reports", "n_left_out") == 2.0
-    assert scorecard.attrs["notes"] == []
 
 
 def test_fits_that_did_not_converge_are_named(faked: Install) -> None:

@@ -10,9 +10,13 @@ from flowcast.scores import (
     absolute_log_error,
     coverage,
     crps,
+    crps_above,
     interval_score,
+    log_score,
     pit,
+    rank_correlation,
     uniform_distance,
+    within_skill,
 )
 
 RNG = np.random.default_rng(3)
@@ -22,7 +26,9 @@ EVERY = [
     crps,
     lambda draws, value: interval_score(draws, value, 0.8),
     lambda draws, value: coverage(draws, value, [0.8]),
+    lambda draws, value: crps_above(draws, value, 30.0),
     absolute_log_error,
+    log_score,
     pit,
 ]
 
@@ -143,3 +149,58 @@ def test_a_probability_that_is_none_is_refused(prob: float) -> None:
         interval_score(DRAWS, VALUE, prob)
     with pytest.raises(UsageError, match="between 0 and 1"):
         coverage(DRAWS, VALUE, [0.5, prob])
+
+
+# Of the upper tail, of smoothed counts, and of many reports at once
+
+
+def test_the_tail_score_is_the_integral_from_the_threshold_on() -> None:
+    t = 60.0
+    found = []
+    for x, y in zip(DRAWS.T, VALUE, strict=True):
+        at = np.unique(np.concatenate([x, [y, t]]))
+        at = at[at >= t]
+        below = np.array([(x <= one).mean() for one in at[:-1]])
+        found.append(float((((below - (y <= at[:-1])) ** 2) * np.diff(at)).sum()))
+    np.testing.assert_allclose(crps_above(DRAWS, VALUE, t), found, atol=1e-12)
+    np.testing.assert_allclose(crps_above(DRAWS, VALUE, 0.0), crps(DRAWS, VALUE), rtol=1e-12)
+
+
+@pytest.mark.parametrize("mean", [0.3, 4.0, 300.0])
+def test_the_log_score_of_counts_is_near_minus_the_log_of_their_probability(mean: float) -> None:
+    rng = np.random.default_rng(7)
+    value = np.arange(*stats.poisson.ppf([0.05, 0.96], mean))
+    draws = rng.poisson(mean, (20_000, 1)) * np.ones(len(value))
+    exact = -stats.poisson.logpmf(value, mean)
+    # Smoothing widens the distribution somewhat.
+    np.testing.assert_allclose(log_score(draws, value), exact, atol=0.15)
+
+
+def test_smoothed_probabilities_of_all_counts_add_up_to_one() -> None:
+    value = np.arange(2000.0)
+    for draws in (np.zeros((50, 1)), np.full((50, 1), 7.0), DRAWS[:, :1]):
+        score = log_score(np.repeat(draws, len(value), axis=1), value)
+        assert np.exp(-score).sum() == pytest.approx(1.0, abs=1e-9)
+
+
+def test_the_log_score_far_out_is_finite_and_worse() -> None:
+    near, far = log_score(np.repeat(DRAWS[:, :1], 2, axis=1), np.array([60.0, 1e9]))
+    assert near < far <= 50.0
+    with pytest.raises(UsageError, match="negative"):
+        log_score(-DRAWS, VALUE)
+
+
+def test_rank_correlation_is_spearmans() -> None:
+    exact = stats.spearmanr(DRAWS[0], VALUE).statistic
+    assert rank_correlation(DRAWS[0], VALUE) == pytest.approx(exact)
+    assert np.isnan(rank_correlation(np.ones(7), VALUE))
+    assert np.isnan(rank_correlation(VALUE[:2], VALUE[:2]))
+
+
+def test_skill_over_time_ignores_levels_and_is_that_of_each_series_mean() -> None:
+    series = np.repeat([0, 1, 2], 4)
+    value = np.arange(12.0) ** 1.5
+    half = value - 0.5 * (value - np.repeat(value.reshape(3, 4).mean(axis=1), 4))
+    assert within_skill(half + 100.0 * series, value, series) == pytest.approx(0.75)
+    assert within_skill(-value, value, series) == pytest.approx(-3.0)
+    assert np.isnan(within_skill(value, np.repeat([1.0, 2.0, 3.0], 4), series))

@@ -15,7 +15,7 @@ from flowcast.model.grid import Grid
 
 CovariateSide = Literal["origin", "destination", "corridor"]
 
-__all__ = ["CellCovariates", "build_covariates", "cell_values"]
+__all__ = ["CellCovariates", "build_covariates", "cell_values", "row_values"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -126,6 +126,23 @@ def cell_values(
         raise InputError([Fault(spec.name, "no covariates", "a places or corridors file")])
     values, gaps = _raw(data, term, origin, destination, year)
     return _transform(values, term).reshape(shape), int(gaps.sum())
+
+
+def row_values(
+    data: xr.Dataset,
+    term: CovariateTerm,
+    origin: NDArray[np.object_],
+    destination: NDArray[np.object_],
+    year: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Evaluate one term on any rows, transformed but not centred, shape (row,).
+
+    Raises
+    ------
+    InputError
+        If values are missing and may not be, or the transform cannot take them.
+    """
+    return _transform(_raw(data, term, origin, destination, year)[0], term)
 
 
 def build_covariates(spec: ModelSpec, data: xr.Dataset | None, grid: Grid) -> CellCovariates:

@@ -13,17 +13,21 @@ from flowcast.plots._estimates import plot_agreement, plot_largest
 from flowcast.plots._grids import draw_coverage, draw_heatmap
 from flowcast.plots._priors import draw_prior_posterior, draw_prior_predictive
 from flowcast.plots._reports import draw_reports
-from flowcast.plots._style import FlowFigure, check_suffix, save_figure, style
+from flowcast.plots._style import FlowFigure, as_svg, check_suffix, save_figure, style
+from flowcast.plots._validation import plot_pit, plot_scorecard_coverage
 from flowcast.posterior import Posterior
 
 __all__ = [
     "PLOT_KINDS",
+    "as_svg",
     "describe",
     "plot",
     "plot_agreement",
     "plot_interval_coverage",
     "plot_largest",
+    "plot_pit",
     "plot_ranks",
+    "plot_scorecard_coverage",
 ]
 
 PLOT_KINDS: Final[dict[str, str]] = {

@@ -178,9 +178,14 @@ def _describe_ranks(verdict: pd.DataFrame, kind: str, outside: list[str]) -> str
 
 
 def plot_interval_coverage(
-    coverage: Mapping[str, pd.DataFrame], *, title: str, out: str | Path | None = None
-) -> Figure:
-    """Draw the share of true values inside intervals against the promised one.
+    coverage: Mapping[str, pd.DataFrame],
+    *,
+    title: str,
+    of: str = "true values",
+    interval: str = "credible",
+    out: str | Path | None = None,
+) -> FlowFigure:
+    """Draw the share of values inside intervals against the promised one.
 
     Parameters
     ----------
@@ -188,6 +193,8 @@ def plot_interval_coverage(
         Name of a line to a table with `prob`, `share` and `error` (a standard error); up to four.
     title
         Of the figure.
+    of, interval
+        What the values and the intervals are: reports in predictive ones, say.
     out
         File to write as well, as in `plot_ranks`.
 
@@ -219,18 +226,18 @@ def plot_interval_coverage(
                 x, gap, bar, color=color, marker=marker, linestyle=line, label=name, capsize=2
             )
         axes.set_xticks(sorted({100 * p for t in coverage.values() for p in t["prob"]}))
-        axes.set_xlabel("promised: probability of the equal-tailed credible interval, %")
+        axes.set_xlabel(f"promised: probability of the equal-tailed {interval} interval, %")
         axes.set_ylabel("found less promised, points")
         axes.grid(axis="y")
         add_title(figure, title, "below 0: intervals too narrow; bars: two standard errors")
         figure.legend(loc="outside lower center", ncols=len(coverage))
-    figure.alt_text = _describe_coverage(coverage)
+    figure.alt_text = _describe_coverage(coverage, of, interval)
     if out is not None:
         save_figure(figure, Path(out))
     return figure
 
 
-def _describe_coverage(coverage: Mapping[str, pd.DataFrame]) -> str:
+def _describe_coverage(coverage: Mapping[str, pd.DataFrame], of: str, interval: str) -> str:
     parts = []
     for name, table in coverage.items():
         rows = table[["prob", "share", "error"]].to_numpy(float)
@@ -240,4 +247,4 @@ def _describe_coverage(coverage: Mapping[str, pd.DataFrame]) -> str:
             for prob, share, error in rows
         ]
         parts.append(f"{name}: {', '.join(told)}")
-    return f"Share of true values inside equal-tailed credible intervals. {'; '.join(parts)}."
+    return f"Share of {of} inside equal-tailed {interval} intervals. {'; '.join(parts)}."

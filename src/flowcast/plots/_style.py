@@ -6,9 +6,11 @@ distinction is carried by shape, position or lightness as well.
 """
 
 import os
+import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from html import escape
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -38,6 +40,7 @@ __all__ = [
     "FlowFigure",
     "add_note",
     "add_title",
+    "as_svg",
     "check_suffix",
     "interval_handles",
     "marker_handle",
@@ -180,6 +183,27 @@ def check_suffix(path: Path) -> None:
         hint = nearest(path.suffix, SUFFIXES) or ""
         found = f"a file ending in {path.suffix!r}"
         raise UsageError(str(Fault(str(path), found, ", ".join(SUFFIXES), hint=hint)))
+
+
+def as_svg(figure: FlowFigure, name: str) -> str:
+    """Return a figure as an SVG element to stand in a page, with its description.
+
+    Parameters
+    ----------
+    figure
+        What to draw.
+    name
+        Begins every id of the element, so that several figures can stand in one page.
+    """
+    buffer = BytesIO()
+    with style():
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue().decode("utf-8")
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    label = escape(figure.alt_text, quote=True)
+    return text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1)
 
 
 def save_figure(figure: FlowFigure, path: Path) -> None:

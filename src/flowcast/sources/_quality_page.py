@@ -1,12 +1,11 @@
 """The quality report as a page: one HTML file that needs no network and no eyes."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
-from flowcast._pages import render_template
+from flowcast._pages import PageTable, render_template
 from flowcast.sources._quality_charts import dot_chart, heat_maps
 from flowcast.sources._quality_series import OUTLIER_Z
 from flowcast.sources._quality_text import (
@@ -26,29 +25,6 @@ __all__ = ["render_page"]
 
 MAX_ROWS: Final = 200
 """Rows of a table on the page; the CSV and the JSON have all."""
-type Columns = Sequence[tuple[str, bool]]
-
-
-@dataclass(frozen=True, slots=True)
-class PageTable:
-    """A table of the page.
-
-    Attributes
-    ----------
-    caption
-        What stands above it.
-    columns
-        Headings, and whether the column is aligned on the right.
-    rows
-        Cells as text, the first of which heads its row.
-    left_out
-        Rows that are not shown.
-    """
-
-    caption: str
-    columns: Columns
-    rows: Sequence[Sequence[str]]
-    left_out: int
 
 
 def render_page(report: "QualityReport", entries: Mapping[str, "SourceEntry"]) -> str:

@@ -1,13 +1,17 @@
 """Judging a model by reports it has not seen, and by what its choices change."""
 
 from flowcast.validation.alternatives import SENSITIVITY_COLUMNS, sensitivity
+from flowcast.validation.baselines import BASELINES, DEFAULT_BASELINES
 from flowcast.validation.crossval import cross_validate
 from flowcast.validation.indicators import score_indicator
 from flowcast.validation.leakage import LEAKS, LeakError, find_leaks, refuse_leaks
 from flowcast.validation.scorecard import SCORECARD_COLUMNS
 from flowcast.validation.splits import SCHEMES, Fold, Scheme, split_folds
+from flowcast.validation.verdict import Verdict, verdict
 
 __all__ = [
+    "BASELINES",
+    "DEFAULT_BASELINES",
     "LEAKS",
     "SCHEMES",
     "SCORECARD_COLUMNS",
@@ -15,10 +19,12 @@ __all__ = [
     "Fold",
     "LeakError",
     "Scheme",
+    "Verdict",
     "cross_validate",
     "find_leaks",
     "refuse_leaks",
     "score_indicator",
     "sensitivity",
     "split_folds",
+    "verdict",
 ]

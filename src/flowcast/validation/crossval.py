@@ -1,6 +1,6 @@
 """Cross-validation: fit without some reports, predict them, and score the predictions."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,11 +17,21 @@ from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.prediction import draw_reports
 from flowcast.preparation import ObservationsInput, PathInput
-from flowcast.validation.baselines import simple_draws
+from flowcast.validation.baselines import (
+    DEFAULT_BASELINES,
+    Known,
+    check_baselines,
+    draw_baseline,
+    read_baseline_table,
+    without_values,
+)
+from flowcast.validation.classes import ALL_REPORTS, describe_reports
 from flowcast.validation.fits import FitTask, child_seed, fit, pack, read_inputs
 from flowcast.validation.scorecard import (
     ALL_FOLDS,
+    ALONE,
     SCORECARD_COLUMNS,
+    Row,
     score_reports,
     summarise_scores,
 )
@@ -31,6 +41,8 @@ __all__ = ["FoldResult", "FoldTask", "cross_validate", "validate_fold"]
 
 FIT: Final = "fit"
 METHODS: Final = ("laplace", "nuts")
+TAIL: Final = 0.9
+"""Quantile of all reports of single flows above which `crps_tail` looks."""
 PREDICTED: Final = ["origin", "destination", "period_start", "period_end"]
 
 
@@ -39,7 +51,8 @@ class FoldTask:
     """One fold: the fit, the reports held out of it, and the seed of their prediction.
 
     `ahead` periods follow the last fitted one, and `left_out` counts reports that are in neither
-    part, by the kind of leak they would be.
+    part, by the kind of leak they would be. `tables` has estimates that are baselines by name, as
+    `read_baseline_table` gives them, and `tail` the persons above which `crps_tail` looks.
     """
 
     fit: FitTask
@@ -47,6 +60,9 @@ class FoldTask:
     seed: int
     ahead: int = 0
     left_out: Mapping[str, int] = field(default_factory=dict)
+    baselines: tuple[str, ...] = ()
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tail: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,10 +72,11 @@ class FoldResult:
     Attributes
     ----------
     reports
-        `value` and `reporter` of every predicted report, and `horizon`: how many periods it lies
-        after the last fitted one, 0 where folds leave no years for later.
-    model, baseline
-        Their scores, as `score_reports` gives them.
+        Every predicted report, as `describe_reports` has it.
+    model
+        Its scores, as `score_reports` gives them.
+    baselines
+        By name, the same of each baseline.
     n_not_predicted
         Held-out reports without a prediction: their place or period is in no fitted report, they
         are totals, or they repeat another report.
@@ -75,7 +92,7 @@ class FoldResult:
 
     reports: pd.DataFrame
     model: pd.DataFrame
-    baseline: pd.DataFrame
+    baselines: Mapping[str, pd.DataFrame]
     n_not_predicted: int
     left_out: Mapping[str, int]
     method: str
@@ -92,6 +109,8 @@ def cross_validate(
     scheme: Scheme = "random",
     folds: int | None = None,
     seed: int = 1,
+    baselines: Sequence[str] = DEFAULT_BASELINES,
+    tables: Mapping[str, str | Path | pd.DataFrame] | None = None,
     scheduler: str | None = None,
     workers: int | None = None,
     folder: str | Path | None = None,
@@ -109,6 +128,11 @@ def cross_validate(
         covariates of later years are those of the last fitted year: nobody knew them then.
     seed
         Of the folds, the fits and the predictions.
+    baselines
+        Names of `BASELINES`: what predicts the same reports, for comparison.
+    tables
+        Estimates of others as further baselines, by name: files or frames, as for
+        `read_baseline_table`. They may rest on the withheld reports, and stand apart.
     scheduler, workers, folder, progress
         Where the fits run, where those that are done are kept, and whether to say how far it is;
         as for `run_many`.
@@ -118,11 +142,14 @@ def cross_validate(
     Returns
     -------
     DataFrame
-        The scorecard, columns `scheme, fold, indicator, metric, value, baseline`: for each fold and
-        for ``all`` the scores of the held-out reports (`scorecard`; lower is better, except for
-        `coverage_*`, which should be near their probability, and `n`). `baseline` has the same
-        scores of `simple_draws` on the same reports. The indicator ``fit`` has for each fold
-        whether the gate was passed and its numbers, and the share of fits by method.
+        The scorecard: for each fold and for ``all``, `indicator` (a kind of report), `metric` and
+        baseline (`against`) the score of the model (`value`) and of the `baseline` on the reports
+        that both predict, their `difference`, and its standard error clustered by corridor (`se`)
+        and by fold (`se_folds`). Where `against` is missing, the model is scored by itself, on all
+        that it predicts, and the standard errors are of `value`. `apart` marks `tables`. Lower is
+        better, except for `coverage_*`, `n`, `rank_correlation` and `within_skill`. The indicator
+        ``fit`` has for each fold whether the gate was passed and its numbers, and the share of fits
+        by method.
 
     Raises
     ------
@@ -133,14 +160,19 @@ def cross_validate(
     TasksError
         With the message of each fold that was refused.
     UsageError
-        If the scheme or the number of folds cannot be served, or the cluster cannot be reached.
+        If the scheme, a baseline or the number of folds cannot be served, or the cluster cannot be
+        reached.
 
     Examples
     --------
     >>> from flowcast.validation import cross_validate
     >>> scorecard = cross_validate("europe_2024", scheme="corridors")  # doctest: +SKIP
     """
+    named = check_baselines(baselines, list(tables or {}))
     inputs = read_inputs(model, observations, places, corridors, overrides)
+    codes = inputs.observations.codes
+    read = {name: read_baseline_table(one, name, codes) for name, one in (tables or {}).items()}
+    tail = _tail(inputs.observations.table)
     tasks = {}
     parts = split_folds(inputs.observations, scheme=scheme, folds=folds, seed=seed)
     for k, fold in enumerate(parts):
@@ -152,8 +184,16 @@ def cross_validate(
             held = None if inputs.covariates is None else held_from(inputs.covariates, last)
             known = replace(inputs, covariates=held)
         task = pack(known, fold.fit, laid)
-        seeds = child_seed(seed, k, 1)
-        tasks[f"fold {fold.name}"] = FoldTask(task, fold.held_out, seeds, fold.ahead, fold.left_out)
+        tasks[f"fold {fold.name}"] = FoldTask(
+            task,
+            fold.held_out,
+            child_seed(seed, k, 1),
+            fold.ahead,
+            fold.left_out,
+            (*named, *read),
+            read,
+            tail,
+        )
     results = run_many(
         validate_fold,
         tasks,
@@ -164,13 +204,16 @@ def cross_validate(
         what="folds",
     )
     by_fold = {name.removeprefix("fold "): result for name, result in results.items()}
-    rows = [(scheme, *row) for row in _rows(by_fold)]
-    scorecard = pd.DataFrame(rows, columns=list(SCORECARD_COLUMNS))
-    scorecard.attrs = {
-        "model": inputs.spec.name,
-        "notes": _notes(by_fold),
-        "left_out": _left_out(by_fold),
-    }
+    rows = [{"scheme": scheme, "fold": fold, **row._asdict()} for fold, row in _rows(by_fold)]
+    rows.append(
+        {"scheme": scheme, "fold": ALL_FOLDS, **Row(ALL_REPORTS, "tail_from", tail)._asdict()}
+    )
+    scorecard = pd.DataFrame(rows).assign(apart=lambda table: table["against"].isin(list(read)))
+    against = scorecard["against"].astype("str")
+    scorecard["against"] = against.where(against != ALONE)
+    scorecard = scorecard[list(SCORECARD_COLUMNS)]
+    notes = [*_notes(by_fold), *_left_out(by_fold)]
+    scorecard.attrs = {"model": inputs.spec.name, "notes": notes}
     return scorecard
 
 
@@ -194,18 +237,35 @@ def validate_fold(task: FoldTask) -> FoldResult:
     last_fitted = posterior.log_flow.sizes["period"] - 1 - task.ahead
     horizon = at[row] - last_fitted if task.ahead else np.zeros(len(row), dtype=np.int64)
     value = predicted["value"].to_numpy()
-    simple = simple_draws(task.fit.observations.table, predicted)
+    known = Known(
+        task.fit.observations.table,
+        without_values(predicted),
+        task.fit.covariates,
+        posterior.spec,
+        task.seed,
+    )
+    others = {
+        name: score_reports(draw_baseline(name, known, task.tables), value, task.seed, task.tail)
+        for name in task.baselines
+    }
     worst = {name: float(number) for name, number in posterior.gate.worst.items()}
     return FoldResult(
-        predicted[["value", "reporter"]].assign(horizon=horizon),
-        score_reports(draws, value, task.seed),
-        score_reports(simple, value, task.seed),
+        describe_reports(predicted, horizon, task.held_out.codes),
+        score_reports(draws, value, task.seed, task.tail),
+        others,
         len(table) - len(row),
         task.left_out,
         str(posterior.info["method"]),
         {"gate_passed": float(posterior.gate.passed), **worst},
         posterior.gate.failures,
     )
+
+
+def _tail(table: pd.DataFrame) -> float:
+    """Return the persons above which the upper tail is scored."""
+    single = table["origin"].notna() & table["destination"].notna() & (table["measure"] != "net")
+    value = table.loc[single, "value"]
+    return float(value.quantile(TAIL)) if len(value) else 0.0
 
 
 def _period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64]:
@@ -223,33 +283,44 @@ def _period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int6
     return found.reindex(table.index, fill_value=-1).to_numpy().astype(np.int64)
 
 
-def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, str, str, float, float]]:
-    """Yield fold, indicator, metric, value and baseline; the reports of all folds come last."""
+def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, Row]]:
+    """Yield fold and row of the scorecard; the reports of all folds come last."""
     for name, one in results.items():
-        for row in summarise_scores(one.reports, one.model, one.baseline):
-            yield name, *row
-        yield name, "reports", "n_not_predicted", float(one.n_not_predicted), np.nan
-        yield name, "reports", "n_left_out", float(sum(one.left_out.values())), np.nan
+        reports = one.reports.assign(fold=name)
+        for row in summarise_scores(reports, one.model, one.baselines, every_fold=False):
+            yield name, row
+        yield from ((name, row) for row in _counts([one]))
         for metric, value in one.gate.items():
-            yield name, FIT, metric, value, np.nan
-        for method in METHODS:
-            yield name, FIT, f"method_{method}", float(one.method == method), np.nan
+            yield name, Row(FIT, metric, value)
+        yield from ((name, row) for row in _methods([one]))
     every = list(results.values())
-    reports, own, simple = (
-        pd.concat([getattr(one, part) for one in every], ignore_index=True)
-        for part in ("reports", "model", "baseline")
+    reports = pd.concat(
+        [one.reports.assign(fold=name) for name, one in results.items()], ignore_index=True
     )
-    for row in summarise_scores(reports, own, simple):
-        yield ALL_FOLDS, *row
-    missing = float(sum(one.n_not_predicted for one in every))
-    yield ALL_FOLDS, "reports", "n_not_predicted", missing, np.nan
-    left_out = float(sum(sum(one.left_out.values()) for one in every))
-    yield ALL_FOLDS, "reports", "n_left_out", left_out, np.nan
+    model = pd.concat([one.model for one in every], ignore_index=True)
+    baselines = {
+        name: pd.concat([one.baselines[name] for one in every], ignore_index=True)
+        for name in every[0].baselines
+    }
+    for row in summarise_scores(reports, model, baselines, every_fold=True):
+        yield ALL_FOLDS, row
+    yield from ((ALL_FOLDS, row) for row in _counts(every))
     passed = float(np.mean([one.gate["gate_passed"] for one in every]))
-    yield ALL_FOLDS, FIT, "gate_passed", passed, np.nan
+    yield ALL_FOLDS, Row(FIT, "gate_passed", passed)
+    yield from ((ALL_FOLDS, row) for row in _methods(every))
+
+
+def _counts(every: Sequence[FoldResult]) -> Iterator[Row]:
+    """Yield how many reports have no prediction, and how many are in neither part."""
+    yield Row(ALL_REPORTS, "n_not_predicted", float(sum(one.n_not_predicted for one in every)))
+    left_out = sum(sum(one.left_out.values()) for one in every)
+    yield Row(ALL_REPORTS, "n_left_out", float(left_out))
+
+
+def _methods(every: Sequence[FoldResult]) -> Iterator[Row]:
     for method in METHODS:
         share = float(np.mean([one.method == method for one in every]))
-        yield ALL_FOLDS, FIT, f"method_{method}", share, np.nan
+        yield Row(FIT, f"method_{method}", share)
 
 
 def _notes(results: Mapping[str, FoldResult]) -> list[str]:

@@ -68,7 +68,7 @@ def score_indicator(posterior: Posterior, indicator: Observations) -> pd.DataFra
         `within_correlation`
             of the changes over time within a pair or place, where there are several periods.
 
-        `baseline` is empty: what to compare with is another model's scorecard. `attrs["notes"]`
+        There is no baseline: what to compare with is another model's scorecard. `attrs["notes"]`
         tells what the figures cannot show.
 
     Raises
@@ -94,9 +94,10 @@ def score_indicator(posterior: Posterior, indicator: Observations) -> pd.DataFra
         every = indicator.table
         asked = ((every["source"] == source) & (every["measure"] == measure)).sum()
         scored.append(("n_not_compared", float(asked - len(group))))
-        rows += [(INDICATOR_SCHEME, ALL_FOLDS, name, metric, v, np.nan) for metric, v in scored]
+        rows += [(INDICATOR_SCHEME, ALL_FOLDS, name, metric, value) for metric, value in scored]
         notes += _notes(posterior, name, str(measure))
-    table = pd.DataFrame(rows, columns=list(SCORECARD_COLUMNS))
+    table = pd.DataFrame(rows, columns=list(SCORECARD_COLUMNS[:5]))
+    table = table.reindex(columns=list(SCORECARD_COLUMNS))
     table.attrs = {"model": posterior.spec.name, "notes": notes}
     return table
 

@@ -1,0 +1,36 @@
+"""Arguments and options that several commands have."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["Corridors", "Model", "Places", "Quiet", "Reports", "Settings"]
+
+Reports = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--observations", metavar="F", help="Reports to use instead of the model's; repeatable."
+    ),
+]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A model's YAML file or folder, or an embedded model such as europe_2024.",
+        show_default=False,
+    ),
+]
+Places = Annotated[
+    Path | None, typer.Option(metavar="F", help="Covariates of places, instead of the model's.")
+]
+Corridors = Annotated[
+    Path | None, typer.Option(metavar="F", help="Covariates of corridors, instead of the model's.")
+]
+Settings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
