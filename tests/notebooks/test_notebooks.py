@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 TIMEOUT_SECONDS = 900
+SLOW = ("05_validation",)
+"""Notebooks that fit so many models that only `make test-all` runs them."""
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -115,7 +117,13 @@ def test_a_notebook_tells_before_it_computes(path: Path) -> None:
 
 @pytest.mark.notebook
 @pytest.mark.statistical
-@each_notebook
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
+        for path in NOTEBOOKS
+    ],
+)
 def test_notebook_runs(path: Path, tmp_path: Path) -> None:
     done = execute(read(path), tmp_path)
     assert complaints(done) == []
