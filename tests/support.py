@@ -662,3 +662,20 @@ def family_problem(seed: int = 1, quantity: str = "flow", **measurement: object)
     for name in ("sd_origin", "sd_destination", "sd_corridor"):
         hyper[name] = 0.5
     return with_values(problem, draw_world(problem, hyper, rng).value)
+
+
+def run_example(block: str, names: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Run a block of a page; return each line that has a comment below, its value, and the comment."""
+    told, statements = [], []
+    lines = block.strip().splitlines()
+    for line, below in zip(lines, [*lines[1:], ""], strict=True):
+        if line.startswith("# "):
+            continue
+        if not below.startswith("# "):
+            statements.append(line)
+            continue
+        exec("\n".join(statements), names)
+        statements = []
+        told.append((line, str(eval(line, names)), below.removeprefix("# ")))
+    exec("\n".join(statements), names)
+    return told

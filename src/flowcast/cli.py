@@ -11,6 +11,7 @@ import typer
 
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
+from flowcast._cli_ages import ages_app
 from flowcast._cli_sources import sources_app
 from flowcast._command import Commands, all_faults, not_lost, parse_groups, parse_settings
 from flowcast._outcome import (
@@ -39,6 +40,7 @@ app = typer.Typer(
 )
 app.add_typer(sources_app)
 app.command()(accounting)
+app.add_typer(ages_app)
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Reports = Annotated[

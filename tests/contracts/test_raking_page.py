@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import run_example
 
 from flowcast.accounting import (
     components,
@@ -19,26 +20,9 @@ PAGE = (DOCS / "raking.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```python\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
-def run(block: str, names: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Run a block; return each line that has a comment below, its value, and the comment."""
-    told, statements = [], []
-    lines = block.strip().splitlines()
-    for line, below in zip(lines, [*lines[1:], ""], strict=True):
-        if line.startswith("# "):
-            continue
-        if not below.startswith("# "):
-            statements.append(line)
-            continue
-        exec("\n".join(statements), names)
-        statements = []
-        told.append((line, str(eval(line, names)), below.removeprefix("# ")))
-    exec("\n".join(statements), names)
-    return told
-
-
 def test_examples_give_what_the_page_says() -> None:
     names: dict[str, Any] = {}
-    told = [entry for block in BLOCKS for entry in run(block, names)]
+    told = [entry for block in BLOCKS for entry in run_example(block, names)]
     assert len(told) >= 8
     assert [entry for entry in told if entry[1] != entry[2]] == []
 

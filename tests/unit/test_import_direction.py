@@ -53,7 +53,7 @@ LAYERS = (
     ("calibration", "validation", "scenarios"),
     ("publication", "plots"),
     ("checking", "_demo_tables", "_demo_page", "demonstration"),
-    ("_command", "_outcome", "_cli_accounting", "_cli_sources", "cli", "__main__"),
+    ("_command", "_outcome", "_cli_accounting", "_cli_ages", "_cli_sources", "cli", "__main__"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 STRANGERS = (frozenset({"sources", "model"}), frozenset({"validation", "scenarios"}))
@@ -70,7 +70,7 @@ LIBRARIES = {
     "dask": ("fanout", "_kept"),
     "distributed": ("fanout",),
     "seaborn": (),
-    "typer": ("_command", "_outcome", "_cli_accounting", "_cli_sources", "cli"),
+    "typer": ("_command", "_outcome", "_cli_accounting", "_cli_ages", "_cli_sources", "cli"),
     "httpx": ("sources",),
     "rich": ("_terminal",),
 }
