@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
-from typer.core import TyperGroup
 
-from flowcast._command import require_word
+from flowcast._command import SubCommands, require_word
 from flowcast._terminal import Column, say, show_table
 
 if TYPE_CHECKING:
@@ -22,19 +21,8 @@ FORMATS: Final = ("table", "csv", "json")
 REPORTED: Final = ("html", "csv", "json")
 
 
-class SourceCommands(TyperGroup):
-    """The group of these commands; errors become exit codes in the group above it."""
-
-    def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Return ``--help`` with a default, without which typer would load pydantic to make one."""
-        option = super().get_help_option(ctx)
-        if option is not None and option.default is None:
-            option.default = False
-        return option
-
-
 sources_app = typer.Typer(
-    cls=SourceCommands,
+    cls=SubCommands,
     name="sources",
     help="List the sources of data, show one, fetch its file; report on the quality of data.",
     no_args_is_help=True,

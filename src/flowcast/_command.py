@@ -18,6 +18,7 @@ from flowcast.errors import FlowcastError, InputError
 
 __all__ = [
     "Commands",
+    "SubCommands",
     "all_faults",
     "not_lost",
     "parse_files",
@@ -34,13 +35,8 @@ BROKEN_PIPE_EXIT: Final = 141
 DEBUG: Final = "--debug"
 
 
-class Commands(TyperGroup):
-    """The group of all commands: what they raise becomes a message and an exit code."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
-        """Take ``--debug`` anywhere on the line, not only before the command."""
-        rest = [arg for arg in args if arg != DEBUG]
-        return super().parse_args(ctx, rest if len(rest) == len(args) else [DEBUG, *rest])
+class SubCommands(TyperGroup):
+    """A group of commands; errors become exit codes in the group above it."""
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: ANN401
         """Return ``--help`` with a default, without which typer would load pydantic to make one."""
@@ -48,6 +44,15 @@ class Commands(TyperGroup):
         if option is not None and option.default is None:
             option.default = False
         return option
+
+
+class Commands(SubCommands):
+    """The group of all commands: what they raise becomes a message and an exit code."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401
+        """Take ``--debug`` anywhere on the line, not only before the command."""
+        rest = [arg for arg in args if arg != DEBUG]
+        return super().parse_args(ctx, rest if len(rest) == len(args) else [DEBUG, *rest])
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
         """Run a command."""

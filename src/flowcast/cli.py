@@ -11,6 +11,7 @@ import typer
 
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
+from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Settings
 from flowcast._cli_sources import sources_app
@@ -44,6 +45,7 @@ app.add_typer(sources_app)
 app.command()(accounting)
 app.command()(indicators)
 app.command()(validate)
+app.add_typer(ages_app)
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 

@@ -66,7 +66,7 @@ def test_the_example_files_are_those_of_the_example(
 def test_the_page_has_every_method_and_every_function() -> None:
     told = set(re.findall(r"`([\w-]+)`", "\n".join(re.findall(r"^\| `.+$", PAGE, re.MULTILINE))))
     assert set(METHODS) <= told
-    others = ("raking", "stock_uncertainty", "benchmarking", "bridge")
+    others = ("raking", "stock_uncertainty", "benchmarking", "bridge", "age_and_sex")
     pages = PAGE + "".join((DOCS / f"{name}.md").read_text(encoding="utf-8") for name in others)
     functions = [name for name in flowcast.accounting.__all__ if name.islower()]
     missing = [name for name in functions if name not in pages]

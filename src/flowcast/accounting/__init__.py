@@ -1,4 +1,4 @@
-"""Stock tables to flows with their uncertainty, raking, net tables, components and indices.
+"""Stock tables to flows with their uncertainty, raking, net tables, components, age and sex.
 
 The names below are loaded on first use; importing this package loads nothing heavy.
 """
@@ -7,6 +7,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from flowcast.accounting._age_flows import read_flow_table as read_flow_table
+    from flowcast.accounting._age_flows import split_table as split_table
+    from flowcast.accounting._age_groups import FIVE_YEAR_AGES as FIVE_YEAR_AGES
+    from flowcast.accounting._age_rounding import round_keeping_sums as round_keeping_sums
+    from flowcast.accounting._age_schedules import STANDARD_SCHEDULE as STANDARD_SCHEDULE
+    from flowcast.accounting._age_schedules import Schedule as Schedule
+    from flowcast.accounting._age_schedules import age_rates as age_rates
+    from flowcast.accounting._age_schedules import age_shares as age_shares
+    from flowcast.accounting._age_schedules import group_rates as group_rates
+    from flowcast.accounting._age_schedules import schedule_features as schedule_features
+    from flowcast.accounting._age_split import pair_draws as pair_draws
+    from flowcast.accounting._age_split import reconcile_parts as reconcile_parts
+    from flowcast.accounting._age_split import split_blocks as split_blocks
+    from flowcast.accounting._age_split import split_by_age as split_by_age
+    from flowcast.accounting._age_split import split_by_sex as split_by_sex
+    from flowcast.accounting._age_tables import read_ages as read_ages
+    from flowcast.accounting._age_tables import read_schedules as read_schedules
+    from flowcast.accounting._age_tables import read_sex_shares as read_sex_shares
+    from flowcast.accounting._age_tables import tidy_schedules as tidy_schedules
+    from flowcast.accounting.ages import AgeTable as AgeTable
+    from flowcast.accounting.ages import ScheduleFit as ScheduleFit
+    from flowcast.accounting.ages import check_age_table as check_age_table
+    from flowcast.accounting.ages import compare_variants as compare_variants
+    from flowcast.accounting.ages import fit_schedules as fit_schedules
     from flowcast.accounting.benchmarking import Benchmarked as Benchmarked
     from flowcast.accounting.benchmarking import benchmark_flows as benchmark_flows
     from flowcast.accounting.bridge import StockSource as StockSource
@@ -70,6 +94,30 @@ if TYPE_CHECKING:
 _HOME = {
     "account_periods": "uncertainty",
     "account_series": "uncertainty",
+    "read_flow_table": "_age_flows",
+    "split_table": "_age_flows",
+    "FIVE_YEAR_AGES": "_age_groups",
+    "round_keeping_sums": "_age_rounding",
+    "STANDARD_SCHEDULE": "_age_schedules",
+    "Schedule": "_age_schedules",
+    "age_rates": "_age_schedules",
+    "age_shares": "_age_schedules",
+    "group_rates": "_age_schedules",
+    "schedule_features": "_age_schedules",
+    "pair_draws": "_age_split",
+    "reconcile_parts": "_age_split",
+    "split_blocks": "_age_split",
+    "split_by_age": "_age_split",
+    "split_by_sex": "_age_split",
+    "read_ages": "_age_tables",
+    "read_schedules": "_age_tables",
+    "read_sex_shares": "_age_tables",
+    "tidy_schedules": "_age_tables",
+    "AgeTable": "ages",
+    "ScheduleFit": "ages",
+    "check_age_table": "ages",
+    "compare_variants": "ages",
+    "fit_schedules": "ages",
     "age_profile": "indices",
     "balance_stocks": "demographic",
     "benchmark_flows": "benchmarking",

@@ -12,7 +12,14 @@ from flowcast._sheet import Mask, Sheet
 from flowcast._tabular import read_raw
 from flowcast.errors import Faults, InputError, nearest
 
-__all__ = ["PERSONS_ALLOWED", "read_pairs", "read_places"]
+__all__ = [
+    "PERSONS_ALLOWED",
+    "read_numbers",
+    "read_pairs",
+    "read_places",
+    "refuse_repeated",
+    "require_columns",
+]
 
 PERSONS_ALLOWED: Final = "persons, 0 or more"
 MAX_NAMED: Final = 12
@@ -63,12 +70,12 @@ def _read_tidy(
     if len(keys) == 3 and not sheet.has(keys[0]):
         keys = keys[1:]
     value = next((name for name in values if sheet.has(name)), values[0])
-    _require_columns(sheet, (*keys, value))
+    require_columns(sheet, (*keys, value))
     for key in keys:
         sheet.required(key, "a place")
-    numbers = _numbers(sheet, value, allowed)
+    numbers = read_numbers(sheet, value, allowed)
     labels = pd.DataFrame({key: sheet.cells(key).astype("str") for key in keys})
-    _refuse_repeated(sheet, labels, keys)
+    refuse_repeated(sheet, labels, keys)
     if sheet.faults:
         return None
     places = list(dict.fromkeys(label for key in keys for label in labels[key]))
@@ -85,9 +92,9 @@ def _read_matrix(
     keys = keys[-2:]
     sheet.required(first, "a place")
     labels = sheet.cells(first).astype("str")
-    _refuse_repeated(sheet, pd.DataFrame({first: labels}), (first,))
+    refuse_repeated(sheet, pd.DataFrame({first: labels}), (first,))
     places = labels.dropna().tolist()
-    numbers = [_numbers(sheet, column, allowed) for column in columns if column in set(places)]
+    numbers = [read_numbers(sheet, column, allowed) for column in columns if column in set(places)]
     for column in (c for c in columns if c not in set(places)):
         hint = nearest(column, [*(p for p in places if p not in columns), keys[1], *values])
         allowed_column = (
@@ -138,14 +145,14 @@ def read_places(
     try:
         sheet = Sheet(read_raw(path, own), own)
         name = next((n for n in (column, *aliases) if sheet.has(n)), column)
-        _require_columns(sheet, (name, *values))
+        require_columns(sheet, (name, *values))
     except InputError as error:
         faults.extend(error.faults)
         return None
     sheet.required(name, "a place")
-    numbers = {value: _numbers(sheet, value, PERSONS_ALLOWED) for value in values}
+    numbers = {value: read_numbers(sheet, value, PERSONS_ALLOWED) for value in values}
     labels = sheet.cells(name).astype("str")
-    _refuse_repeated(sheet, pd.DataFrame({name: labels}), (name,))
+    refuse_repeated(sheet, pd.DataFrame({name: labels}), (name,))
     faults.extend(own)
     if own:
         return None
@@ -153,7 +160,7 @@ def read_places(
     return xr.Dataset(data, coords={column: labels.tolist()})
 
 
-def _require_columns(sheet: Sheet, names: Sequence[str]) -> None:
+def require_columns(sheet: Sheet, names: Sequence[str]) -> None:
     """Raise where columns are missing."""
     frame = sheet.raw.frame
     for name in (n for n in names if n not in frame.columns):
@@ -165,9 +172,10 @@ def _require_columns(sheet: Sheet, names: Sequence[str]) -> None:
         sheet.faults.raise_if_any()
 
 
-def _numbers(
+def read_numbers(
     sheet: Sheet, column: str, allowed: str
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return a column of numbers, 0 or more; refuse cells that are none."""
     sheet.required(column, allowed)
     values = sheet.numbers(column, allowed)
     every: Mask = np.ones(sheet.n, dtype=bool)
@@ -175,7 +183,8 @@ def _numbers(
     return np.asarray(values)
 
 
-def _refuse_repeated(sheet: Sheet, labels: pd.DataFrame, keys: Sequence[str]) -> None:
+def refuse_repeated(sheet: Sheet, labels: pd.DataFrame, keys: Sequence[str]) -> None:
+    """Refuse rows whose keys stand in an earlier row."""
     rows = pd.Series(sheet.raw.rows)
     first = rows.groupby([labels[key] for key in keys], dropna=False).transform("first")
     sheet.refuse(
