@@ -71,6 +71,7 @@ def kill_when_busy(address: str, victim: subprocess.Popen[bytes], busy: list[str
         victim.wait()
 
 
+@pytest.mark.slow
 def test_two_workers_one_of_them_killed_give_the_same_scorecard(tmp_path: Path) -> None:
     spec = simulation_spec(sampler=SAMPLER)
     world = simulate_world(4, 2, seed=3, spec=spec)

@@ -120,6 +120,7 @@ def test_corridors_without_a_report_are_less_certain_than_reported_ones(sharp: F
     assert np.median(width[evidence == "one_report"]) > np.median(width[evidence == "both_reports"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws(sharp: Fit) -> None:
     made, tree, _ = sharp
     _, again, _ = fit(made)
