@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._cli_options import Out
 from flowcast._cli_stock_draws import (
     Dates,
     DrawOptions,
@@ -98,7 +99,7 @@ def accounting(
     dates: Dates = None,
     keep: Keep = None,
     quiet: Quiet = False,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+    out: Out = None,
 ) -> None:
     """Estimate flows from stocks of people by place of birth at two dates.
 

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._cli_options import Out
 from flowcast._command import SubCommands, not_lost, require_word
 from flowcast._outcome import GATE_EXIT, emit_table
 from flowcast._terminal import say
@@ -28,8 +29,6 @@ ages_app = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
 )
-
-Out = Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")]
 
 
 @ages_app.command("fit")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flowcast._cli_options import Out, Run
 from flowcast._outcome import emit_table
 from flowcast._terminal import say
 
@@ -12,14 +13,14 @@ __all__ = ["indicators"]
 
 
 def indicators(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    run: Run,
     files: Annotated[
         list[Path],
         typer.Argument(
             metavar="FILE...", help="Indicators, as observation files.", show_default=False
         ),
     ],
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+    out: Out = None,
 ) -> None:
     """Score a run's estimates against held-out indicators, such as net migration by others.
 

@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Corridors", "Model", "Places", "Quiet", "Reports", "Settings"]
+__all__ = ["Corridors", "Model", "Out", "Places", "Quiet", "Reports", "Run", "Settings"]
+
+Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
+Out = Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")]
 
 Reports = Annotated[
     list[Path] | None,

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flowcast._cli_options import Out, Run
 from flowcast._command import parse_groups
 from flowcast._outcome import emit_table
 
@@ -12,7 +13,7 @@ __all__ = ["table"]
 
 
 def table(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)],
+    run: Run,
     measure: Annotated[
         str | None,
         typer.Option(
@@ -63,7 +64,7 @@ def table(
             show_default="by the suffix of --out, else csv",
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+    out: Out = None,
 ) -> None:
     """Print or write estimates with credible intervals."""
     from flowcast.accounting.population import read_population_margins

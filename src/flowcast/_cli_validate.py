@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Settings
+from flowcast._cli_options import Corridors, Model, Out, Places, Quiet, Reports, Settings
 from flowcast._command import all_faults, not_lost, parse_files, parse_settings
 from flowcast._outcome import emit_scorecard, end_at_scorecard
 from flowcast._terminal import say
@@ -50,7 +50,7 @@ def validate(
         list[str] | None,
         typer.Option(metavar="NAME=FILE", help="A table of estimates to compare with; repeatable."),
     ] = None,
-    out: Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")] = None,
+    out: Out = None,
     html: Annotated[
         Path | None, typer.Option(metavar="F", help="Page to write as well, with the verdict.")
     ] = None,

@@ -13,7 +13,7 @@ from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators
-from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Settings
+from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_sources import sources_app
 from flowcast._cli_table import table
 from flowcast._cli_validate import validate
@@ -46,8 +46,6 @@ app.command()(accounting)
 app.command()(indicators)
 app.command()(validate)
 app.add_typer(ages_app)
-
-Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 
 
 def main() -> None:

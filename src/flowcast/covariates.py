@@ -17,7 +17,7 @@ import xarray as xr
 from numpy.typing import ArrayLike, NDArray
 
 from flowcast._covariate_tables import read_part, text_coords
-from flowcast.errors import Fault, Faults, InputError, UsageError, nearest
+from flowcast.errors import Fault, Faults, InputError, UsageError, require_word
 
 __all__ = [
     "Imputation",
@@ -206,11 +206,7 @@ def covariate_values(
     ...                  year=2024, side="origin")
     array([83., nan])
     """
-    if name not in data.data_vars:
-        hint = nearest(name, map(str, data.data_vars))
-        also = f"; did you mean {hint}?" if hint else ""
-        allowed = ", ".join(map(str, data.data_vars))
-        raise UsageError(f"(covariates) | found {name!r}; allowed: {allowed}{also}")
+    require_word("covariates", name, map(str, data.data_vars))
     variable = data[name]
     wanted = ("origin", "destination") if side == "corridor" else ("place",)
     dims = tuple(str(d) for d in variable.dims if d != "year")
@@ -304,10 +300,7 @@ def impute(
     >>> filled.values.tolist(), filled.n_imputed
     ([1.0, 2.0, 3.0], 1)
     """
-    if rule not in MISSING_RULES:
-        hint = nearest(str(rule), MISSING_RULES)
-        also = f"; did you mean {hint}?" if hint else ""
-        raise UsageError(f"({name}) | found {rule!r}; allowed: {', '.join(MISSING_RULES)}{also}")
+    require_word(name, rule, MISSING_RULES)
     filled = np.array(values, dtype=np.float64)
     missing = np.isnan(filled)
     tags = np.asarray(labels if labels is not None else np.arange(len(filled)).astype(str))

@@ -16,6 +16,7 @@ __all__ = [
     "InputError",
     "UsageError",
     "nearest",
+    "require_word",
 ]
 
 
@@ -75,6 +76,28 @@ class UsageError(FlowcastError):
     """A command or function was called in a way that cannot be served."""
 
     exit_code = 2
+
+
+def require_word(name: str, given: object, allowed: Iterable[str]) -> None:
+    """Refuse a word that is not among those allowed; `name` is that of the argument.
+
+    Raises
+    ------
+    UsageError
+        With the nearest allowed word.
+
+    Examples
+    --------
+    >>> require_word("system", "closd", ("closed", "open"))
+    Traceback (most recent call last):
+    flowcast.errors.UsageError: (system) | found 'closd'; allowed: closed, open; did you mean
+    closed?
+    """
+    words = [str(word) for word in allowed]
+    if given not in words:
+        hint = nearest(str(given), words)
+        also = f"; did you mean {hint}?" if hint else ""
+        raise UsageError(f"({name}) | found {given!r}; allowed: {', '.join(words)}{also}")
 
 
 class HeldOutError(FlowcastError):

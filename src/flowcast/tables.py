@@ -22,7 +22,7 @@ from flowcast._table_text import (
     to_markdown,
 )
 from flowcast._tabular import read_raw
-from flowcast.errors import Faults, UsageError, nearest
+from flowcast.errors import Faults, UsageError, require_word
 from flowcast.vocabulary import BENCHMARKED_COLUMN, DEFINITION_COLUMN
 
 __all__ = [
@@ -157,12 +157,7 @@ def render_table(
     UsageError
         If the format is unknown or cannot hold so many rows.
     """
-    if format not in TABLE_FORMATS:
-        hint = nearest(str(format), TABLE_FORMATS)
-        raise UsageError(
-            f"(format) | found {str(format)!r}; allowed: {', '.join(TABLE_FORMATS)}"
-            + (f"; did you mean {hint}?" if hint else "")
-        )
+    require_word("format", format, TABLE_FORMATS)
     about = build_about(frame, notes)
     words = build_caption(frame, about) if caption is None else caption
     return WRITERS[format](frame, words, about)

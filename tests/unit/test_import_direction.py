@@ -11,6 +11,19 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "flowcast"
 
 # Lowest first. A unit is a module or a folder directly below flowcast/; a new one is added here
 # and in ARCHITECTURE.md, in the layer where it belongs.
+COMMAND_LINE = (
+    "_command",
+    "_outcome",
+    "_cli_options",
+    "_cli_ages",
+    "_cli_stock_draws",
+    "_cli_accounting",
+    "_cli_indicators",
+    "_cli_sources",
+    "_cli_table",
+    "_cli_validate",
+    "cli",
+)
 LAYERS = (
     (
         "vocabulary",
@@ -54,20 +67,7 @@ LAYERS = (
     ("calibration", "validation", "scenarios"),
     ("publication", "plots"),
     ("checking", "_demo_tables", "_demo_page", "demonstration", "scorecard_page"),
-    (
-        "_command",
-        "_outcome",
-        "_cli_options",
-        "_cli_ages",
-        "_cli_stock_draws",
-        "_cli_accounting",
-        "_cli_indicators",
-        "_cli_sources",
-        "_cli_table",
-        "_cli_validate",
-        "cli",
-        "__main__",
-    ),
+    (*COMMAND_LINE, "__main__"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}
 STRANGERS = (frozenset({"sources", "model"}), frozenset({"validation", "scenarios"}))
@@ -84,19 +84,7 @@ LIBRARIES = {
     "dask": ("fanout", "_kept"),
     "distributed": ("fanout",),
     "seaborn": (),
-    "typer": (
-        "_command",
-        "_outcome",
-        "_cli_options",
-        "_cli_ages",
-        "_cli_stock_draws",
-        "_cli_accounting",
-        "_cli_indicators",
-        "_cli_sources",
-        "_cli_table",
-        "_cli_validate",
-        "cli",
-    ),
+    "typer": COMMAND_LINE,
     "httpx": ("sources",),
     "rich": ("_terminal",),
 }

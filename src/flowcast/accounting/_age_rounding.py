@@ -7,8 +7,8 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from flowcast.accounting._named import as_dims, check_values, refuse_dims, require_word
-from flowcast.errors import Faults, UsageError
+from flowcast.accounting._named import as_dims, check_values, refuse_dims
+from flowcast.errors import Faults, UsageError, require_word
 
 __all__ = ["round_keeping_sums"]
 

@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 
-from flowcast.errors import Faults, UsageError, nearest
+from flowcast.errors import Faults, nearest
 
 __all__ = [
     "align",
@@ -15,7 +15,6 @@ __all__ = [
     "check_values",
     "expand",
     "refuse_dims",
-    "require_word",
     "same_labels",
     "spread",
 ]
@@ -152,14 +151,6 @@ def expand(array: xr.DataArray, sizes: Mapping[Hashable, int]) -> xr.DataArray:
     """Return the array spread over dims it lacks, in the order of `sizes`."""
     lacking = {dim: n for dim, n in sizes.items() if dim not in array.dims}
     return array.expand_dims(lacking).transpose(*sizes)
-
-
-def require_word(name: str, given: str, allowed: Sequence[str]) -> None:
-    """Raise `UsageError` for a word that is not among those allowed."""
-    if given not in allowed:
-        hint = nearest(str(given), allowed)
-        also = f"; did you mean {hint}?" if hint else ""
-        raise UsageError(f"({name}) | found {given!r}; allowed: {', '.join(allowed)}{also}")
 
 
 def _told(labels: Iterable[object]) -> str:

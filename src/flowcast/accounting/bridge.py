@@ -19,8 +19,8 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast._source_roles import read_roles, registered_role
-from flowcast.accounting._named import check_values, refuse_dims, require_word, same_labels
-from flowcast.errors import Faults, HeldOutError, UsageError
+from flowcast.accounting._named import check_values, refuse_dims, same_labels
+from flowcast.errors import Faults, HeldOutError, UsageError, require_word
 from flowcast.observations import Observations, observations_from_frame
 from flowcast.vocabulary import Criterion, GradeClass, Role
 
@@ -155,7 +155,6 @@ def bridge_flows(
     >>> rows[["origin", "destination", "value", "accuracy_class"]].round(1).values.tolist()
     [['AT', 'DE', 99.5, 'high'], ['DE', 'AT', 1.6, 'low']]
     """
-    _require_words(criterion, sources)
     values = _checked(flows)
     places = [values[dim].to_numpy().astype(str) for dim in PAIR]
     apart = np.nonzero(places[0][:, None] != places[1])
@@ -218,7 +217,8 @@ def log_reports(
     HeldOutError, InputError, UsageError
         As `bridge_flows`.
     """
-    _require_words(criterion, sources)
+    require_word("criterion", criterion, get_args(Criterion))
+    _require_fit(sources)
     frame = _rows(origin, destination, bounds, told, least)
     made = "; ".join(f"{s.role}:{s.name}@{s.sha256[:_HASH]}" for s in sources)
     name = f"{sources[0].name}_{label}"
@@ -234,11 +234,6 @@ def log_reports(
     found = observations_from_frame(frame, name=whole, declared_places=declared_places)
     joined = found.sha256 + "".join(s.sha256 for s in sources)
     return replace(found, sha256=hashlib.sha256(joined.encode()).hexdigest())
-
-
-def _require_words(criterion: str, sources: Sequence[StockSource]) -> None:
-    require_word("criterion", criterion, get_args(Criterion))
-    _require_fit(sources)
 
 
 def _require_fit(sources: Sequence[StockSource]) -> None:

@@ -11,8 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from flowcast.accounting._accounts import BIRTHPLACE, PLACE, RESIDENCE
-from flowcast.accounting._named import require_word
-from flowcast.errors import Faults, UsageError
+from flowcast.errors import Faults, UsageError, require_word
 
 __all__ = ["events_between", "share_unknown"]
 

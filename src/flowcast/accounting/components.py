@@ -16,10 +16,10 @@ from typing import Final, Literal, get_args
 import numpy as np
 import xarray as xr
 
-from flowcast.accounting._named import as_dims, check_values, refuse_dims, require_word, same_labels
+from flowcast.accounting._named import as_dims, check_values, refuse_dims, same_labels
 from flowcast.accounting._raking_problem import Margins
 from flowcast.accounting.raking import TOLERANCE, rake
-from flowcast.errors import Faults
+from flowcast.errors import Faults, require_word
 
 __all__ = [
     "Coding",

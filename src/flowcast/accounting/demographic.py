@@ -27,7 +27,7 @@ from flowcast.accounting._kernels import (
     balance_open,
 )
 from flowcast.accounting._margins import FloatArray
-from flowcast.accounting._named import require_word
+from flowcast.errors import require_word
 from flowcast.vocabulary import RESIDENTS
 
 __all__ = [

@@ -11,8 +11,7 @@ import xarray as xr
 
 from flowcast.accounting._accounts import BIRTHPLACE, RESIDENCE, align, flow_array
 from flowcast.accounting._margins import FloatArray
-from flowcast.accounting._named import require_word
-from flowcast.errors import Fault, InputError, UsageError
+from flowcast.errors import Fault, InputError, UsageError, require_word
 
 __all__ = ["Negative", "difference_flows", "growth_flows", "rate_flows"]
 

@@ -52,7 +52,7 @@ def estimator(method: str, **options: Any) -> "Callable[..., xr.DataArray]":  # 
     {'weight': 0.9}
     """
     import flowcast.accounting as a
-    from flowcast.accounting._named import require_word
+    from flowcast.errors import require_word
 
     require_word("method", method, METHODS)
     if method in ("drop-negative", "reverse-negative"):

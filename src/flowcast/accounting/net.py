@@ -25,7 +25,6 @@ from flowcast.accounting._named import (
     check_values,
     expand,
     refuse_dims,
-    require_word,
     same_labels,
     spread,
 )
@@ -35,7 +34,7 @@ from flowcast.accounting._projection import (
     project_entropy,
     project_squares,
 )
-from flowcast.errors import ConvergenceError, Faults, UsageError
+from flowcast.errors import ConvergenceError, Faults, UsageError, require_word
 
 __all__ = ["Method", "NetTable", "net_of_flows", "net_table"]
 

@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from flowcast.accounting._named import align, check_values, refuse_dims, require_word
-from flowcast.errors import Faults
+from flowcast.accounting._named import align, check_values, refuse_dims
+from flowcast.errors import Faults, require_word
 
 __all__ = ["follow_cohorts", "net_from_survival", "net_from_vital_events", "survival_ratios"]
 

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 import xarray as xr
 from numpy.typing import NDArray
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, require_word
 from flowcast.estimates.conversion import SAMPLE_DIMS
 from flowcast.estimates.flows import FlowEstimates
 from flowcast.estimates.operators import (
@@ -149,12 +149,7 @@ def _describe_bounds(measure: EstimateMeasure, system: System) -> tuple[str, ...
 def _check_measure(measure: str, quantity: Quantity) -> EstimateMeasure:
     """Return the measure as it is worked with: stocks are the flows of a model of stocks."""
     allowed = measures_of(quantity)
-    if measure not in allowed:
-        hint = nearest(measure, allowed)
-        raise UsageError(
-            f"(measure) | found {measure!r}; allowed: {', '.join(allowed)}"
-            + (f"; did you mean {hint}?" if hint else "")
-        )
+    require_word("measure", measure, allowed)
     return "flow" if measure == "stock" else cast("EstimateMeasure", measure)
 
 

@@ -22,19 +22,18 @@ from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.scores import LOG_SHIFT, coverage, crps
 from flowcast.validation.scorecard import ALL_FOLDS, SCORECARD_COLUMNS
-from flowcast.vocabulary import UN_DURATION_MONTHS, Quantity
+from flowcast.vocabulary import ESTIMATE_MEASURES, UN_DURATION_MONTHS, Quantity
 
 __all__ = ["INDICATOR_SCHEME", "compare_indicator", "score_indicator"]
 
 FloatArray = NDArray[np.float64]
 
 INDICATOR_SCHEME: Final = "indicator"
-LEVELS: Final = ("flow", "immigration", "emigration", "net")
 PROBS: Final = (0.5, 0.8, 0.95)
 FEWEST: Final = 3
 """Rows below which no correlation is told."""
 SIDES: Final = ["origin", "destination"]
-SUMS: Final = LEVELS[1:]
+SUMS: Final = ESTIMATE_MEASURES[1:]
 
 
 def score_indicator(posterior: Posterior, indicator: Observations) -> pd.DataFrame:
@@ -89,7 +88,9 @@ def score_indicator(posterior: Posterior, indicator: Observations) -> pd.DataFra
     for (source, measure), group in compared.groupby(["source", "measure"], sort=True):
         name = f"{source}: {measure}"
         at = group.index.to_numpy()
-        level = measure in LEVELS or (measure == "stock" and posterior.spec.quantity == "stock")
+        level = measure in ESTIMATE_MEASURES or (
+            measure == "stock" and posterior.spec.quantity == "stock"
+        )
         scored = list(_scores(group, draws[:, at], level=level))
         every = indicator.table
         asked = ((every["source"] == source) & (every["measure"] == measure)).sum()
@@ -173,8 +174,8 @@ def _kinds(table: pd.DataFrame, quantity: Quantity) -> NDArray[np.object_]:
         return np.full(len(table), "flow", dtype=object)
     measure = table["measure"].to_numpy(object)
     pair = table[["origin", "destination"]].notna().all(axis=1)
-    other = np.where(pair, "flow", np.where(table["destination"].notna(), *LEVELS[1:3]))
-    return np.where(np.isin(measure, LEVELS), measure, other).astype(object)
+    other = np.where(pair, "flow", np.where(table["destination"].notna(), *ESTIMATE_MEASURES[1:3]))
+    return np.where(np.isin(measure, ESTIMATE_MEASURES), measure, other).astype(object)
 
 
 def _cells(cells: FlowEstimates) -> dict[tuple[object, object], int]:
@@ -257,7 +258,7 @@ def _with_interval(name: str, sample: FloatArray) -> Iterator[tuple[str, float]]
 
 def _notes(posterior: Posterior, name: str, measure: str) -> list[str]:
     """Return what the scores of one indicator cannot show."""
-    if measure not in LEVELS:
+    if measure not in ESTIMATE_MEASURES:
         return [f"{name} is another kind of figure: only its order and its changes are compared"]
     notes = [
         f"{name} is taken for the truth: its own error, and what it counts otherwise than "

@@ -15,7 +15,7 @@ from flowcast.errors import Fault, InputError
 from flowcast.observations import Observations
 from flowcast.places import CodeKind, is_grouping, members
 
-__all__ = ["LEAKS", "LeakError", "find_leaks", "refuse_leaks", "tell_place"]
+__all__ = ["LEAKS", "LeakError", "find_leaks", "grouping_kind", "refuse_leaks", "tell_place"]
 
 LEAKS: Final[dict[str, str]] = {
     "vintage": "another vintage of it",
@@ -92,7 +92,7 @@ def refuse_leaks(fitted: Observations, held_out: Observations) -> None:
       of theirs: the same figure in another source of the family
     """
     table = fitted.table
-    leaks = find_leaks(table, held_out.table, kind=_kind(fitted))
+    leaks = find_leaks(table, held_out.table, kind=grouping_kind(fitted))
     faults = []
     for first in leaks.drop_duplicates("fitted").sort_values("fitted").to_dict("records"):
         row, about = int(first["fitted"]), int(first["held_out"])
@@ -109,7 +109,8 @@ def refuse_leaks(fitted: Observations, held_out: Observations) -> None:
         raise LeakError(faults)
 
 
-def _kind(observations: Observations) -> CodeKind | None:
+def grouping_kind(observations: Observations) -> CodeKind | None:
+    """Return the kind of codes that members of groupings have, None where codes are declared."""
     return None if observations.codes == "declared" else observations.codes
 
 

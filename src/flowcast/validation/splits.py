@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, require_word
 from flowcast.observations import Observations
-from flowcast.validation.leakage import find_leaks, tell_place
+from flowcast.validation.leakage import find_leaks, grouping_kind, tell_place
 
 __all__ = ["SCHEMES", "Fold", "Scheme", "assign_folds", "split_folds"]
 
@@ -121,9 +121,8 @@ def split_folds(
     >>> [fold.held_out.n for fold in split_folds(observations, folds=4)]
     [132, 129, 127, 129]
     """
-    _require_scheme(scheme)
-    table = observations.table
-    kind = None if observations.codes == "declared" else observations.codes
+    require_word("scheme", scheme, SCHEMES)
+    table, kind = observations.table, grouping_kind(observations)
     for name, held, ahead in _masks(observations, scheme, folds, seed):
         label = f"fold {name}, {scheme}, seed {seed}"
         leaks = find_leaks(table[~held], table[held], kind=kind)
@@ -152,25 +151,21 @@ def assign_folds(
     Parameters and faults are those of `split_folds`, but a scheme whose folds share reports
     (countries, last-years) is refused.
     """
-    _require_scheme(scheme)
+    require_word("scheme", scheme, SCHEMES)
     if scheme not in GROUPINGS:
         raise UsageError(f"(scheme) | found {scheme}; allowed: {', '.join(GROUPINGS)}")
     group = GROUPINGS[scheme](observations)
     held, position = np.unique(group[group != NEVER], return_inverse=True)
     wanted = _number_of_folds(scheme, folds, len(held))
-    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(len(held))
     out = np.full(observations.n, NEVER)
-    out[group != NEVER] = (order % wanted)[position]
+    out[group != NEVER] = _deal(len(held), wanted, seed)[position]
     return out
 
 
-def _require_scheme(scheme: str) -> None:
-    if scheme not in SCHEMES:
-        hint = nearest(str(scheme), SCHEMES)
-        raise UsageError(
-            f"(scheme) | found {str(scheme)!r}; allowed: {', '.join(SCHEMES)}"
-            + (f"; did you mean {hint}?" if hint else "")
-        )
+def _deal(n: int, folds: int, seed: int) -> NDArray[np.int64]:
+    """Return the fold of each of n things, at random and of even size, (thing,)."""
+    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(n)
+    return np.asarray(order % folds, dtype=np.int64)
 
 
 def _number_of_folds(scheme: Scheme, folds: int | None, most: int) -> int:
@@ -244,9 +239,9 @@ def _countries(
     table = observations.table
     places = np.array(observations.places, dtype=object)
     wanted = _number_of_folds("countries", folds, len(places))
-    order = np.random.default_rng(np.random.SeedSequence([seed, 17])).permutation(len(places))
+    fold = _deal(len(places), wanted, seed)
     for k in range(wanted):
-        mine = places[order % wanted == k]
+        mine = places[fold == k]
         held = table["origin"].isin(mine) | table["destination"].isin(mine)
         yield str(k + 1), held.to_numpy(), 0
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Literal, cast
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, require_word
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -156,12 +156,7 @@ def read_source(
     Traceback (most recent call last):
     flowcast.errors.UsageError: (reader) | found 'eurostat'; allowed: ...
     """
-    if reader_name not in READERS:
-        hint = nearest(reader_name, READERS)
-        raise UsageError(
-            f"(reader) | found {reader_name!r}; allowed: {', '.join(READERS)}"
-            + (f"; did you mean {hint}?" if hint else "")
-        )
+    require_word("reader", reader_name, READERS)
     read = READERS[reader_name].load()
     taken = [p for p in inspect.signature(read).parameters if p != "path"]
     for name in (o for o in options if o not in taken):
