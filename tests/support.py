@@ -1,6 +1,7 @@
 """What several tests build on: small posteriors made from known numbers, never sampled."""
 
 import itertools
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -663,6 +664,11 @@ def family_problem(seed: int = 1, quantity: str = "flow", **measurement: object)
     for name in ("sd_origin", "sd_destination", "sd_corridor"):
         hyper[name] = 0.5
     return with_values(problem, draw_world(problem, hyper, rng).value)
+
+
+def python_blocks(page: str) -> list[str]:
+    """Return the Python blocks of a Markdown page."""
+    return re.findall(r"^```python\n(.+?)^```", page, re.DOTALL | re.MULTILINE)
 
 
 def run_block(block: str, names: dict[str, Any]) -> list[tuple[str, str, str]]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support import run_block
+from support import python_blocks, run_block
 from typer.testing import CliRunner
 
 from flowcast._cli_ages import ages_app
@@ -15,7 +15,7 @@ from flowcast.model.ages import AGE_PRIORS, NOISE_PRIOR
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "age_and_sex.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
+BLOCKS = python_blocks(PAGE)
 
 
 def test_examples_give_what_the_page_says() -> None:

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from support import run_block
+from support import python_blocks, run_block
 
 from flowcast.accounting import population_margins
 from flowcast.accounting.population import QUANTITIES, RELATIVE_ERRORS, UNSEEN
@@ -13,7 +13,7 @@ PAGE = (DOCS / "benchmarking.md").read_text(encoding="utf-8")
 
 
 def test_the_example_gives_what_the_page_says() -> None:
-    (block,) = re.findall(r"^```python\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (block,) = python_blocks(PAGE)
     told = run_block(block, {})
     assert len(told) == 3
     assert [entry for entry in told if entry[1] != entry[2]] == []

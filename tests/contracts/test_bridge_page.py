@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from support import run_block
+from support import python_blocks, run_block
 
 from flowcast.accounting.bridge import ACCURACY
 
@@ -12,7 +12,7 @@ PAGE = (DOCS / "bridge.md").read_text(encoding="utf-8")
 
 
 def test_the_example_gives_what_the_page_says() -> None:
-    (block,) = re.findall(r"^```python\n(.+?)^```", PAGE, re.DOTALL | re.MULTILINE)
+    (block,) = python_blocks(PAGE)
     told = run_block(block, {})
     assert len(told) == 2
     assert [entry for entry in told if entry[1] != entry[2]] == []
