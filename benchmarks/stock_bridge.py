@@ -144,8 +144,10 @@ def choose_places(series: xr.Dataset, n_partners: int) -> list[str]:
     return sorted([*reporters, *others.index])
 
 
-def write_covariates(places: Sequence[str], folder: Path) -> tuple[Path, Path]:
-    """Write populations, incomes and distances to `folder` (temporary)."""
+def write_covariates(
+    places: Sequence[str], folder: Path, years: tuple[int, int] = (DATES[0], DATES[-1])
+) -> tuple[Path, Path]:
+    """Write populations, incomes and distances to `folder` (temporary), first to last year."""
     data = shared() / "data" / "flows"
     people = read_table(data / "wpp2024" / "wpp2024_annual.csv.gz")
     people = people[people["iso3"].isin(places)]
@@ -153,7 +155,7 @@ def write_covariates(places: Sequence[str], folder: Path) -> tuple[Path, Path]:
     income = income.rename(columns={"Year": "year", "Country ISO": "iso3"})
     income = income[["iso3", "year", "GDP/capita (2015 USD)"]]
     both = people.merge(income, on=["iso3", "year"], how="left")
-    both = both[both["year"].between(DATES[0], DATES[-1])]
+    both = both[both["year"].between(*years)]
     table = pd.DataFrame(
         {
             "place": both["iso3"],

@@ -37,6 +37,15 @@ def validate(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(metavar="N", help="Seed of all randomness.")] = 1,
+    withhold: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FAMILY",
+            help="Family of sources that is withheld and scored, the others being fitted; "
+            "repeatable.",
+            show_default="all",
+        ),
+    ] = None,
     baseline: Annotated[
         list[str] | None,
         typer.Option(
@@ -105,6 +114,7 @@ def validate(
                 scheme=scheme,  # type: ignore[arg-type]  # refuses others, with a hint
                 folds=folds,
                 seed=seed,
+                families=withhold,
                 baselines=baseline or DEFAULT_BASELINES,
                 tables=tables,
                 scheduler=scheduler,

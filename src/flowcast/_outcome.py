@@ -63,7 +63,8 @@ def emit_scorecard(scorecard: "pd.DataFrame", out: Path | None) -> None:
         whole = scorecard["fold"] == "all"
         main = scorecard["indicator"].eq("reports") & ~scorecard["metric"].str.match(r"pit_\d")
         say(f"Shown: {int((whole & main).sum())} of {len(scorecard)} rows; --out has all")
-        scorecard = scorecard.loc[whole & main].dropna(axis=1, how="all")
+        same = ["model", "fingerprint"]
+        scorecard = scorecard.loc[whole & main].drop(columns=same).dropna(axis=1, how="all")
     emit_table(scorecard, None, out)
 
 

@@ -1,17 +1,19 @@
 """From files and frames to a problem that can be fitted; everything is checked first."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 import xarray as xr
+import yaml
 from numpy.typing import NDArray
 
 from flowcast._source_roles import REGISTRY_FILE
-from flowcast.config import ModelSpec, read_model
+from flowcast.config import ModelSpec, dump_model, read_model
 from flowcast.covariates import read_covariates
 from flowcast.errors import Fault, InputError
 from flowcast.model.cells import as_cells, calendar_years, middles_of_years, parts_of_year
@@ -25,7 +27,7 @@ from flowcast.model.totals_rows import build_totals
 from flowcast.observations import Observations, read_observations
 from flowcast.places import code_kind, convert_code
 
-__all__ = ["Inputs", "Prepared", "collect_inputs", "prepare"]
+__all__ = ["Inputs", "Prepared", "collect_inputs", "fingerprint", "prepare"]
 
 ObservationsInput = Observations | str | Path | Sequence[Observations | str | Path] | None
 PathInput = str | Path | None
@@ -40,6 +42,24 @@ class Inputs:
     covariates: xr.Dataset | None
     files: Mapping[str, str]
     """Name of each covariate file -> its hash."""
+
+
+HOW_FITTED: Final = ("title", "data", "sampler")
+"""Parts of a model that say how it is fitted and from which files, and not what it is."""
+FINGERPRINT: Final = 16
+
+
+def fingerprint(inputs: Inputs) -> str:
+    """Return what tells a model and its data from others, whatever the sampler and its seed.
+
+    A run and a scorecard with the same one are of the same model and data: 16 hexadecimal digits.
+    """
+    from hashlib import sha256
+
+    model = yaml.safe_load(dump_model(inputs.spec))
+    kept = {key: value for key, value in model.items() if key not in HOW_FITTED}
+    told = [kept, inputs.observations.sha256, sorted(inputs.files.values())]
+    return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:FINGERPRINT]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

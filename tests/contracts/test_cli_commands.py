@@ -36,6 +36,7 @@ COMMANDS = {
     "indicators",
     "plot",
     "predict",
+    "publish",
     "table",
     "validate",
 }

@@ -18,7 +18,7 @@ from flowcast.fanout import TasksError
 
 COLUMNS = [
     "scheme", "fold", "indicator", "metric", "value", "baseline", "against", "apart", "difference",
-    "se", "se_folds",
+    "se", "se_folds", "model", "fingerprint",
 ]  # fmt: skip
 DEFAULTS = ("simple", "persistence", "gravity_ppml")
 HEADER = "source,family,measure,origin,destination,year,value,reporter"
@@ -48,7 +48,8 @@ def scorecard(*notes: str, passed: float = 1.0) -> pd.DataFrame:
     alone = ["random", "all", "reports", "crps", 1.0 / 3.0, *3 * [float("nan")], 0.1, 0.2]
     against = ["random", "all", "reports", "crps", 0.5, 0.75, "simple", -0.25, 0.125, 0.2]
     gate = ["random", "all", "fit", "gate_passed", passed, *5 * [float("nan")]]
-    rows = [[*row[:7], False, *row[7:]] for row in (against, alone, gate)]
+    told = ["mine", "0123456789abcdef"]
+    rows = [[*row[:7], False, *row[7:], *told] for row in (against, alone, gate)]
     frame = pd.DataFrame(rows, columns=pd.Index(COLUMNS))
     frame.attrs = {"model": "mine", "notes": list(notes)}
     return frame
@@ -92,7 +93,7 @@ def test_the_scorecard_goes_to_stdout_and_nothing_else(folder: Path, fake: Fake)
     assert call["inputs"] == ("mine.yaml", None, None, None)
     assert {k: v for k, v in call.items() if k not in ("inputs", "folder", "overrides")} == {
         "scheme": "random", "folds": None, "seed": 1, "scheduler": None, "workers": None,
-        "baselines": DEFAULTS, "tables": {}, "progress": True,
+        "families": None, "baselines": DEFAULTS, "tables": {}, "progress": True,
     }  # fmt: skip
 
 
@@ -102,7 +103,7 @@ def test_options_arrive(folder: Path, fake: Fake) -> None:
     options += ["--folds", 3, "--seed", 9, "--scheduler", "tcp://10.0.0.5:8786", "--quiet"]
     options += ["--set", "sampler.draws=60", "--resume", "kept"]
     options += ["--baseline", "mirror", "--baseline", "random_forest"]
-    options += ["--baseline-table", "abel=abel.csv"]
+    options += ["--baseline-table", "abel=abel.csv", "--withhold", "administrative"]
     assert run_flowcast("validate", "mine.yaml", "--scheme", "reporters", *options).exit_code == 0
     (call,) = calls
     assert call.pop("inputs") == ("mine.yaml", [Path("flows.csv")], Path("p.csv"), Path("c.csv"))
@@ -110,7 +111,7 @@ def test_options_arrive(folder: Path, fake: Fake) -> None:
         "scheme": "reporters", "folds": 3, "seed": 9, "scheduler": "tcp://10.0.0.5:8786",
         "workers": None, "folder": Path("kept"), "overrides": {"sampler.draws": 60},
         "progress": False, "baselines": ["mirror", "random_forest"],
-        "tables": {"abel": Path("abel.csv")},
+        "tables": {"abel": Path("abel.csv")}, "families": ["administrative"],
     }  # fmt: skip
 
 

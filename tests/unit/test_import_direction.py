@@ -19,6 +19,7 @@ COMMAND_LINE = (
     "_cli_stock_draws",
     "_cli_accounting",
     "_cli_indicators",
+    "_cli_publish",
     "_cli_sources",
     "_cli_table",
     "_cli_validate",
@@ -65,8 +66,9 @@ LAYERS = (
         "persistence",
     ),
     ("calibration", "validation", "scenarios"),
-    ("publication", "plots"),
+    ("plots",),
     ("checking", "_demo_tables", "_demo_page", "demonstration", "scorecard_page"),
+    ("publication",),
     (*COMMAND_LINE, "__main__"),
 )
 RANK = {unit: rank for rank, units in enumerate(LAYERS) for unit in units}

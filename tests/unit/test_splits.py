@@ -126,6 +126,42 @@ def test_a_block_is_a_run_of_one_reporters_periods() -> None:
         assert years[1] == years[0] + 1
 
 
+def counted_too() -> Observations:
+    """Return double entry, and five years of one corridor that a census counted as well."""
+    five = report("AT", "DE", family="census", source="census", year=2011, years=5)
+    return observed(*double_entry(), five, {**five, "origin": "FR", "destination": "PL"})
+
+
+@pytest.mark.parametrize("scheme", ["random", "blocks", "reporters", "corridors"])
+def test_families_that_are_not_withheld_are_fitted_in_every_fold(scheme: Scheme) -> None:
+    every = counted_too()
+    folds = list(split_folds(every, scheme=scheme, folds=3, families=["administrative"]))
+    assert sum(fold.held_out.n for fold in folds) == len(double_entry())
+    for fold in folds:
+        assert set(fold.held_out.table["family"]) == {"administrative"}
+        assert (fold.fit.table["family"] == "census").sum() == 2
+        assert fold.left_out == {}
+
+
+def test_what_nobody_is_to_know_is_in_neither_part_whatever_its_family() -> None:
+    every = counted_too()
+    for fold in split_folds(every, scheme="countries", folds=4, families=["administrative"]):
+        absent = set(every.places) - set(fold.fit.places)
+        assert len(absent) == 1
+        assert fold.left_out == {"unscored": 1}  # each place is in one of the two
+        assert fold.fit.n + fold.held_out.n + 1 == every.n
+    (last,) = split_folds(every, scheme="last-years", folds=1, families=["administrative"])
+    assert last.left_out == {"unscored": 2}
+    assert set(last.fit.table["family"]) == {"administrative"}
+
+
+def test_one_family_can_be_predicted_from_the_others() -> None:
+    folds = list(split_folds(counted_too(), scheme="families", families=["census"]))
+    assert [(fold.name, fold.held_out.n) for fold in folds] == [("census", 2)]
+    with pytest.raises(UsageError, match="did you mean census"):
+        list(split_folds(counted_too(), scheme="random", families=["cencus"]))
+
+
 @pytest.mark.parametrize("scheme", ["countries", "last-years"])
 def test_schemes_whose_folds_share_reports_have_no_fold_of_a_row(scheme: Scheme) -> None:
     with pytest.raises(UsageError, match="allowed: random, reporters, corridors, blocks"):

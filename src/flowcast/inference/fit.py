@@ -35,6 +35,7 @@ from flowcast.preparation import (
     ObservationsInput,
     PathInput,
     collect_inputs,
+    fingerprint,
     prepare,
 )
 from flowcast.trees import build_tree, hyper_dataset
@@ -292,5 +293,6 @@ def _info(inputs: Inputs, overrides: Mapping[str, Any]) -> dict[str, Any]:
         "codes": inputs.observations.codes,
         "inputs": {Path(inputs.observations.name).name: inputs.observations.sha256, **inputs.files},
         "sources": list(inputs.observations.sources),
+        "fingerprint": fingerprint(inputs),
         "versions": {"flowcast": __version__} | {name: version(name) for name in _LIBRARIES},
     }

@@ -16,7 +16,7 @@ from flowcast.model.cells import as_cells
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.prediction import draw_reports
-from flowcast.preparation import ObservationsInput, PathInput
+from flowcast.preparation import ObservationsInput, PathInput, fingerprint
 from flowcast.validation.baselines import (
     DEFAULT_BASELINES,
     Known,
@@ -109,6 +109,7 @@ def cross_validate(
     scheme: Scheme = "random",
     folds: int | None = None,
     seed: int = 1,
+    families: Sequence[str] | None = None,
     baselines: Sequence[str] = DEFAULT_BASELINES,
     tables: Mapping[str, str | Path | pd.DataFrame] | None = None,
     scheduler: str | None = None,
@@ -128,6 +129,8 @@ def cross_validate(
         covariates of later years are those of the last fitted year: nobody knew them then.
     seed
         Of the folds, the fits and the predictions.
+    families
+        Families of sources that are withheld and scored, all by default; as for `split_folds`.
     baselines
         Names of `BASELINES`: what predicts the same reports, for comparison.
     tables
@@ -149,7 +152,8 @@ def cross_validate(
         that it predicts, and the standard errors are of `value`. `apart` marks `tables`. Lower is
         better, except for `coverage_*`, `n`, `rank_correlation` and `within_skill`. The indicator
         ``fit`` has for each fold whether the gate was passed and its numbers, and the share of fits
-        by method.
+        by method. `model` and `fingerprint` say what was validated: a run of the same model and
+        data has the same ones in its `info`.
 
     Raises
     ------
@@ -174,7 +178,9 @@ def cross_validate(
     read = {name: read_baseline_table(one, name, codes) for name, one in (tables or {}).items()}
     tail = _tail(inputs.observations.table)
     tasks = {}
-    parts = split_folds(inputs.observations, scheme=scheme, folds=folds, seed=seed)
+    parts = split_folds(
+        inputs.observations, scheme=scheme, folds=folds, seed=seed, families=families
+    )
     for k, fold in enumerate(parts):
         laid: dict[str, Any] = {"sampler.seed": child_seed(seed, k, 0)}
         known = inputs
@@ -211,6 +217,7 @@ def cross_validate(
     scorecard = pd.DataFrame(rows).assign(apart=lambda table: table["against"].isin(list(read)))
     against = scorecard["against"].astype("str")
     scorecard["against"] = against.where(against != ALONE)
+    scorecard = scorecard.assign(model=inputs.spec.name, fingerprint=fingerprint(inputs))
     scorecard = scorecard[list(SCORECARD_COLUMNS)]
     notes = [*_notes(by_fold), *_left_out(by_fold)]
     scorecard.attrs = {"model": inputs.spec.name, "notes": notes}

@@ -99,6 +99,8 @@ def score_indicator(posterior: Posterior, indicator: Observations) -> pd.DataFra
         notes += _notes(posterior, name, str(measure))
     table = pd.DataFrame(rows, columns=list(SCORECARD_COLUMNS[:5]))
     table = table.reindex(columns=list(SCORECARD_COLUMNS))
+    table["model"] = posterior.spec.name
+    table["fingerprint"] = posterior.info.get("fingerprint")
     table.attrs = {"model": posterior.spec.name, "notes": notes}
     return table
 

@@ -37,7 +37,7 @@ FloatArray = NDArray[np.float64]
 
 SCORECARD_COLUMNS: Final = (
     "scheme", "fold", "indicator", "metric", "value", "baseline", "against", "apart",
-    "difference", "se", "se_folds",
+    "difference", "se", "se_folds", "model", "fingerprint",
 )  # fmt: skip
 ALL_FOLDS: Final = "all"
 ALONE: Final = ""

@@ -1,6 +1,6 @@
 """Folds of observations: what is held out together, so that nothing held out leaks into the fit."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -48,7 +48,8 @@ class Fold(NamedTuple):
     fit, held_out
         What is fitted, and what is to be predicted; the second has the role ``"held_out"``.
     left_out
-        Reports in neither, by the kind of leak (`leakage.LEAKS`) that they would have been.
+        Reports in neither, by the kind of leak (`leakage.LEAKS`) that they would have been;
+        ``later`` of those published afterwards, ``unscored`` of families that are not held out.
     ahead
         Periods after the last fitted one that have to be predicted.
     """
@@ -66,6 +67,7 @@ def split_folds(
     scheme: Scheme = "random",
     folds: int | None = None,
     seed: int = 1,
+    families: Sequence[str] | None = None,
 ) -> Iterator[Fold]:
     """Yield folds; what would tell a held-out report is left out of the fit.
 
@@ -99,6 +101,10 @@ def split_folds(
         How many: at least 2, or 1 of last-years. By default 5, of last-years 3, of families all.
     seed
         Of the division.
+    families
+        Families of sources whose reports may be held out; all by default. Reports of others are
+        fitted: what does a census add to registers that are withheld? But of countries and
+        last-years they would tell what nobody is to know, and are in neither part.
 
     Yields
     ------
@@ -109,7 +115,7 @@ def split_folds(
     Raises
     ------
     UsageError
-        If the scheme is unknown, or there are more folds than there is to hold out.
+        If the scheme or a family is unknown, or there are more folds than there is to hold out.
     HeldOutError
         If the observations are held out already.
 
@@ -123,17 +129,22 @@ def split_folds(
     """
     require_word("scheme", scheme, SCHEMES)
     table, kind = observations.table, grouping_kind(observations)
-    for name, held, ahead in _masks(observations, scheme, folds, seed):
+    mine = _mine(observations, families)
+    for name, everything, ahead in _masks(observations, scheme, folds, seed, mine):
+        held, unscored = everything & mine, everything & ~mine
         label = f"fold {name}, {scheme}, seed {seed}"
-        leaks = find_leaks(table[~held], table[held], kind=kind)
+        leaks = find_leaks(table[~everything], table[held], kind=kind)
         leaking = np.isin(np.arange(len(table)), leaks["fitted"])
         if ahead:
-            leaking |= _from_the_future(table, held) & ~held
+            leaking |= _from_the_future(table, held) & ~everything
         kinds = leaks.drop_duplicates("fitted")["kind"].value_counts()
         left_out = {str(k): int(n) for k, n in kinds.items()}
-        future = int(leaking.sum()) - sum(left_out.values())
-        if future:
-            left_out["later"] = future
+        further = {
+            "later": int(leaking.sum()) - sum(left_out.values()),
+            "unscored": int(unscored.sum()),
+        }
+        left_out |= {kind: n for kind, n in further.items() if n}
+        leaking |= unscored
         kept = observations.select(~leaking)
         fit, held_out = kept.divide(held[~leaking], label)
         yield Fold(name, fit, held_out, left_out, ahead)
@@ -145,6 +156,7 @@ def assign_folds(
     scheme: Scheme = "random",
     folds: int | None = None,
     seed: int = 1,
+    families: Sequence[str] | None = None,
 ) -> NDArray[np.int64]:
     """Return the fold of every row, from 0, or -1 where it is always fitted; shape (row,).
 
@@ -154,12 +166,22 @@ def assign_folds(
     require_word("scheme", scheme, SCHEMES)
     if scheme not in GROUPINGS:
         raise UsageError(f"(scheme) | found {scheme}; allowed: {', '.join(GROUPINGS)}")
-    group = GROUPINGS[scheme](observations)
+    group = np.where(_mine(observations, families), GROUPINGS[scheme](observations), NEVER)
     held, position = np.unique(group[group != NEVER], return_inverse=True)
     wanted = _number_of_folds(scheme, folds, len(held))
     out = np.full(observations.n, NEVER)
     out[group != NEVER] = _deal(len(held), wanted, seed)[position]
     return out
+
+
+def _mine(observations: Observations, families: Sequence[str] | None) -> Mask:
+    """Return which rows may be held out."""
+    family = observations.table["family"]
+    if families is None:
+        return np.ones(len(family), dtype=bool)
+    for name in families:
+        require_word("families", name, sorted(family.unique()))
+    return np.asarray(family.isin(list(families)))
 
 
 def _deal(n: int, folds: int, seed: int) -> NDArray[np.int64]:
@@ -188,9 +210,9 @@ def _number_of_folds(scheme: Scheme, folds: int | None, most: int) -> int:
 
 
 def _masks(
-    observations: Observations, scheme: Scheme, folds: int | None, seed: int
+    observations: Observations, scheme: Scheme, folds: int | None, seed: int, mine: Mask
 ) -> Iterator[tuple[str, Mask, int]]:
-    """Yield the name of each fold, the rows held out, and how many periods lie ahead."""
+    """Yield the name of each fold, the rows not fitted, and how many periods lie ahead."""
     observations.require_fit()
     if scheme == "last-years":
         yield from _last_years(observations, folds)
@@ -199,10 +221,11 @@ def _masks(
     elif scheme == "families":
         family = observations.table["family"]
         _number_of_folds(scheme, folds, family.nunique())
-        for name in sorted(family.unique()):
+        for name in sorted(family[mine].unique()):
             yield str(name), (family == name).to_numpy(), 0
     else:
-        fold = assign_folds(observations, scheme=scheme, folds=folds, seed=seed)
+        families = sorted(observations.table.loc[mine, "family"].unique())
+        fold = assign_folds(observations, scheme=scheme, folds=folds, seed=seed, families=families)
         for k in range(fold.max() + 1):
             yield str(k + 1), fold == k, 0
 
