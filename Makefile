@@ -17,7 +17,7 @@ SAMPLERS := $(VENV)/.samplers-$(shell cksum < requirements-samplers.lock | tr ' 
 PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 UV ?= uv
 
-.PHONY: help setup demo test test-all lint docs bench samplers lab lock clean
+.PHONY: help setup demo test test-all lint pages docs bench samplers lab lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 12
@@ -40,6 +40,10 @@ lint: $(STAMP) ## ruff and mypy
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+pages: $(STAMP) ## write the pages that are made by a command
+	@$(BIN)/python tools/yaml_reference.py
+	@$(BIN)/python tools/validation_page.py
 
 docs: $(STAMP) ## build the documentation site into docs/_build/html
 	@$(BIN)/sphinx-build -W --keep-going -q -b html docs docs/_build/html

@@ -24,11 +24,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Case, read_imem31, read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import read_model
 from flowcast.estimates import summarise
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
-from flowcast.posterior import Posterior
+from flowcast.posterior import GateResult, Posterior
 from flowcast.prediction import draw_reports
 from flowcast.validation.scorecard import score_reports
 from flowcast.validation.splits import assign_folds
@@ -302,13 +303,32 @@ def run_fold(
         posterior = estimate(read_model(MODEL), sources, case.places, case.corridors)
         row, draws = draw_reports(posterior, held)
         scored = score_reports(draws, table["value"].to_numpy()[row], 1).set_axis(row)
-        scores.append(table.join(scored).assign(variant=name))
+        gate = describe_gate(posterior.gate)
+        scores.append(table.join(scored).assign(variant=name, gate=gate))
         wide.append(widths(posterior, silent).assign(variant=name))
         seconds = time.perf_counter() - start
         said = f"{seconds:.0f} s; {posterior.info['method']}; {posterior.gate}"
         print(f"{name}: {sum(s.n for s in sources)} reports; {said}", flush=True)
         _show(pd.concat(scores), pd.concat(wide))
     return pd.concat(scores, ignore_index=True), pd.concat(wide, ignore_index=True)
+
+
+def describe_gate(gate: GateResult) -> str:
+    """Return the verdict on a fit in words, with the figures where it failed."""
+    return "passed" if gate.passed else f"failed: {str(gate).partition(': ')[2]}"
+
+
+def page_table(scores: pd.DataFrame, wide: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the page: mean scores, mean widths and verdicts, by sources fitted."""
+    by = scores.groupby("variant", sort=False)
+    width = wide.groupby(["variant", "why"])["width"].mean().unstack("why")
+    out = by[METRICS].mean().rename_axis("sources")
+    out.insert(0, "n", by.size())
+    return out.assign(
+        width_withheld=width["withheld"],
+        width_silent=width["nobody reports"],
+        gate=by["gate"].agg(lambda told: "; ".join(dict.fromkeys(told))),
+    ).reset_index()
 
 
 def _show(scores: pd.DataFrame, wide: pd.DataFrame) -> None:
@@ -324,9 +344,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2008)
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="scores of every withheld report, a CSV file")
+    add_keep(parser)
     args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
-    print({"registers": case.registers.n} | {k: o.n for k, o in case.others.items()})
+    figures = {REGISTERS: case.registers.n} | {k: o.n for k, o in case.others.items()}
+    print(figures)
     fold = assign_folds(case.registers, scheme="corridors", folds=5, seed=args.seed)
     scores, wide = [], []
     for k in range(args.folds):
@@ -339,7 +361,13 @@ def main() -> None:
     if args.out:
         every.to_csv(args.out, index=False)
     print("\nall folds")
-    _show(every, pd.concat(wide, ignore_index=True))
+    widths_of = pd.concat(wide, ignore_index=True)
+    _show(every, widths_of)
+    if args.keep:
+        made = {"command": command_line("around31"), "seed": args.seed}
+        keep(page_table(every, widths_of), "around31", **made)
+        sources = pd.DataFrame(list(figures.items()), columns=["sources", "figures"])
+        keep(sources, "around31_sources", **made)
 
 
 if __name__ == "__main__":

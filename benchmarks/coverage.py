@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from benchmarks.pages import add_keep, command_line, keep
 from benchmarks.replicates import fill_section, read_finished, run_replicates
 from flowcast._atomic import atomic_file
 from flowcast.config import Measurement, Sampler
@@ -118,6 +119,19 @@ def groups_of(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 
 def coverage_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return one row a group: cells, coverage with standard error, error, bias and width."""
+    groups = groups_of(frame)
+    shares = page_table(frame)
+    out = shares[["flows", "cells"]].copy()
+    for k in (f"{100 * prob:.0f}" for prob in PROBS):
+        pairs = zip(shares[f"coverage_{k}"], shares[f"se_{k}"], strict=True)
+        out[f"{k} %"] = [f"{share:.3f} ({error:.3f})" for share, error in pairs]
+    for column in ("error", "bias", "width"):
+        out[column] = [f"{clustered(groups[name], column)[0]:.3f}" for name in out["flows"]]
+    return out
+
+
+def page_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return coverage and its standard errors as numbers, a row a group: the table of the page."""
     rows = []
     for name, part in groups_of(frame).items():
         if part.empty:
@@ -125,9 +139,7 @@ def coverage_table(frame: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, object] = {"flows": name, "cells": int(part["cells"].sum())}
         for prob in PROBS:
             share, error, _ = clustered(part, f"in{100 * prob:.0f}")
-            row[f"{100 * prob:.0f} %"] = f"{share:.3f} ({error:.3f})"
-        for column in ("error", "bias", "width"):
-            row[column] = f"{clustered(part, column)[0]:.3f}"
+            row |= {f"coverage_{100 * prob:.0f}": share, f"se_{100 * prob:.0f}": error}
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -196,6 +208,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("runs/coverage"))
     parser.add_argument("--render", type=Path, metavar="FOLDER", help="of images; runs nothing")
+    add_keep(parser)
     args = parser.parse_args()
     if args.render is not None:
         render(args.out, args.render)
@@ -212,6 +225,10 @@ def main() -> None:
     for counts in FORMS:
         print(f"\n{FORM_NAMES[counts]}: share of true flows inside (world-clustered error)")
         print(coverage_table(frame[frame["counts"] == counts]).to_string(index=False))
+    if args.keep:
+        table = page_table(frame[frame["counts"] == FORMS[0]])
+        seeds = f"{args.first} to {args.first + args.worlds - 1}"
+        keep(table, "coverage_worlds", command=command_line("coverage"), seed=seeds)
 
 
 if __name__ == "__main__":

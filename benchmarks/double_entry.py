@@ -12,12 +12,15 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import flow_table, read_double_entry
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import Measurement, ModelSpec, Process, Tails
 from flowcast.estimates import summarise
 from flowcast.inference import estimate
 
 JAGS_ESS_PER_SECOND = 1.3
 JAGS_SECONDS = 375.0
+JAGS_COVERAGE = 0.939
+JAGS_SILENT_INSIDE = 33
 
 
 def full_spec(spec: ModelSpec) -> ModelSpec:
@@ -28,14 +31,37 @@ def full_spec(spec: ModelSpec) -> ModelSpec:
     )
 
 
+def page_table(joined: pd.DataFrame, ess_per_second: float, seconds: float) -> pd.DataFrame:
+    """Return the table of the page: flowcast beside JAGS.
+
+    Parameters
+    ----------
+    joined
+        `inside` and `evidence` of every flow.
+    ess_per_second
+        Of the worst hyper-parameter, compilation apart.
+    seconds
+        Of the whole run.
+    """
+    silent = joined.loc[joined["evidence"] == "none", "inside"]
+    ours = ("flowcast", joined["inside"].mean(), silent.sum(), ess_per_second, seconds)
+    theirs = ("JAGS", JAGS_COVERAGE, JAGS_SILENT_INSIDE, JAGS_ESS_PER_SECOND, JAGS_SECONDS)
+    columns = ["estimator", "coverage_90", "silent_inside_90", "ess_per_second", "seconds"]
+    table = pd.DataFrame([ours, theirs], columns=columns)
+    return table.assign(flows=len(joined), silent_flows=len(silent))
+
+
 def main() -> None:
     """Fit, and print coverage of 90 % intervals and effective draws per second."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true", help="the default model, every part on")
-    full = parser.parse_args().full
+    add_keep(parser)
+    args = parser.parse_args()
+    if args.keep and args.full:
+        parser.error("the page has the generator's parts: --keep without --full")
     start = time.perf_counter()
     case = read_double_entry(Path(tempfile.mkdtemp()))
-    spec = full_spec(case.spec) if full else case.spec
+    spec = full_spec(case.spec) if args.full else case.spec
     posterior = estimate(spec, case.observations, case.places, case.corridors)
     table = summarise(posterior, probs=(0.9,))
     wall = time.perf_counter() - start
@@ -57,6 +83,9 @@ def main() -> None:
     )
     with pd.option_context("display.width", 120):
         print(posterior.diagnostics.round(3).to_string(index=False))
+    if args.keep:
+        table = page_table(joined, worst / sampling, wall)
+        keep(table, "double_entry", command=command_line("double_entry"))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import ModelSpec, read_model
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
@@ -38,6 +39,7 @@ MONTHS = {2016: 5, 2017: 6, 2018: 6, 2019: 6}
 """Which month of the platform's figures stands for a year."""
 FLOORS = {2016: 20.0, 2017: 20.0, 2018: 1000.0, 2019: 1000.0}
 LOG_SHIFT = 0.5
+SEED = 2018
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +138,7 @@ def read_case(folder: Path) -> Case:
     return Case(spec, reports, folder / "places.csv", folder / "corridors.csv")
 
 
-def held_rows(reports: pd.DataFrame, how: str, seed: int = 2018) -> np.ndarray:
+def held_rows(reports: pd.DataFrame, how: str, seed: int = SEED) -> np.ndarray:
     """Return which register figures are withheld.
 
     20 % ``at random``; a ``year`` (2018); or all of every fifth of the ``corridors``, drawn at
@@ -186,18 +188,28 @@ def score(values: np.ndarray, draws: np.ndarray) -> dict[str, float]:
     logs, truth = np.log(draws + LOG_SHIFT), np.log(values + LOG_SHIFT)
     inside = coverage(draws, values, (0.8, 0.95))
     return {
-        "rows": float(len(values)),
+        "n": len(values),
         "crps_log": float(crps(logs, truth).mean()),
         "crps": float(crps(draws, values).mean()),
-        "log_error": float(absolute_log_error(draws, values).mean()),
-        "inside_80": float(inside[0].mean()),
-        "inside_95": float(inside[1].mean()),
+        "mae_log": float(absolute_log_error(draws, values).mean()),
+        "coverage_80": float(inside[0].mean()),
+        "coverage_95": float(inside[1].mean()),
     }
 
 
-def compare(case: Case, how: str, runs: Mapping[str, pd.DataFrame], held: pd.DataFrame) -> None:
-    """Fit each set of reports, and print its scores beside those of the first on the same rows."""
+def compare(
+    case: Case, how: str, runs: Mapping[str, pd.DataFrame], held: pd.DataFrame
+) -> pd.DataFrame:
+    """Fit each set of reports, and print its scores beside those of the first on the same rows.
+
+    Returns
+    -------
+    DataFrame
+        `withheld`, `fitted`, `same_rows_as` (whose rows these are, if not all), `gate` (empty, or
+        ``failed``) and scores.
+    """
     first: pd.DataFrame | None = None
+    table = []
     for name, reports in runs.items():
         start = time.perf_counter()
         posterior = fit(case, reports)
@@ -206,34 +218,44 @@ def compare(case: Case, how: str, runs: Mapping[str, pd.DataFrame], held: pd.Dat
         data, draws = predict(posterior, rows)
         values = data.table["value"].to_numpy(float)
         key = list(zip(data.table["origin"], data.table["destination"], rows["year"], strict=True))
-        told = " ".join(f"{k} {v:.4g}" for k, v in score(values, draws).items())
+        scores = score(values, draws)
+        told = " ".join(f"{k} {v:.4g}" for k, v in scores.items())
         verdict = "passed" if posterior.gate.passed else "FAILED"
+        gate = "" if posterior.gate.passed else "failed"
+        row = {"withheld": how, "fitted": name, "same_rows_as": "", "gate": gate}
+        table.append(row | scores)
         method = posterior.info.get("method", "")
         print(f"{how} | {name}: {told} | {wall:.0f} s, {method}, gate {verdict}", flush=True)
         per_row = pd.DataFrame(draws.T, index=pd.MultiIndex.from_tuples(key)).assign(value=values)
         if first is None:
-            first = per_row
+            first, first_row = per_row, row
         elif len(per_row) < len(first):
             same = first.loc[per_row.index]
             both = score(same["value"].to_numpy(), same.drop(columns="value").to_numpy().T)
             told = " ".join(f"{k} {v:.4g}" for k, v in both.items())
             print(f"{how} |   all sources on these rows: {told}", flush=True)
+            table.append(first_row | {"same_rows_as": name} | both)
+    return pd.DataFrame(table)
 
 
 def main() -> None:
     """Run the ways of withholding."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--how", nargs="*", default=["at random", "year", "corridors"])
-    hows = parser.parse_args().how
+    add_keep(parser)
+    args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
     print(case.reports.groupby(["source", "year"]).size().unstack(fill_value=0).to_string())
-    for how in hows:
+    tables = []
+    for how in args.how:
         withheld = held_rows(case.reports, how)
         held, left = case.reports[withheld], case.reports[~withheld]
         runs = {"all sources": left}
         runs |= {f"{s} alone": left[left["source"] == s] for s in FAMILIES}
         runs |= {f"floors {k}": with_floors(left, k) for k in ("as figures", "left out")}
-        compare(case, how, runs, held)
+        tables.append(compare(case, how, runs, held))
+    if args.keep:
+        keep(pd.concat(tables), "eu_stocks", command=command_line("eu_stocks"), seed=SEED)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The 31-country case: fit, predict held-out reports, compare with baselines and with IMEM.
 
-Run ``python -m benchmarks.imem31 [--seed N] [--out FILE]``. Twenty per cent of the reports are
+Run ``python -m benchmarks.imem31 [--seed N]``. Twenty per cent of the reports are
 withheld at random (the seed is stated in the output); the model never sees them. IMEM's published
 quantiles are read only here, after the fit.
 """
@@ -14,17 +14,20 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Case, flow_table, log_half, read_imem31
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.estimates import summarise
 from flowcast.inference import estimate
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
-from flowcast.prediction import predict
+from flowcast.prediction import draw_reports, predict
 from flowcast.validation.baselines import BASELINES, Known, draw_baseline, without_values
 from flowcast.validation.fits import read_inputs
 from flowcast.validation.scorecard import score_reports
 
 SIZES = [-1, 0, 9, 49, 499, np.inf]
 SIZE_NAMES = ["0", "1-9", "10-49", "50-499", "500+"]
+PAGE_NAMES = {"in80": "coverage_80", "in95": "coverage_95", "error": "mae_log"}
+SHOWN = ["mae_log", "crps_log", "coverage_80", "coverage_95"]
 
 
 def score_predictions(rows: pd.DataFrame) -> pd.DataFrame:
@@ -37,8 +40,8 @@ def score_predictions(rows: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-def summarise_scores(scored: pd.DataFrame, by: str | None = None) -> pd.DataFrame:
-    """Return n, coverage at 80 and 95 % and mean absolute log error, overall or by a column."""
+def summarise_scores(scored: pd.DataFrame, by: str | list[str] | None = None) -> pd.DataFrame:
+    """Return n, coverage at 80 and 95 % and mean absolute log error, overall or by columns."""
     groups = scored.groupby(by, observed=True) if by else scored.assign(all="all").groupby("all")
     return groups.agg(
         n=("error", "size"), in80=("in80", "mean"), in95=("in95", "mean"), error=("error", "mean")
@@ -93,12 +96,68 @@ def score_baselines(case: Case, fit: Observations, held: pd.DataFrame) -> pd.Dat
     inputs = read_inputs(case.spec, fit, case.places, case.corridors, None)
     known = Known(fit.table, without_values(held), inputs.covariates, inputs.spec, 1)
     value = held["value"].to_numpy()
-    shown = ["mae_log", "crps_log", "coverage_80", "coverage_95"]
     rows = {}
     for name in BASELINES:
         scores = score_reports(draw_baseline(name, known), value, 1)
-        rows[name] = {"n": scores["pit"].notna().sum(), **scores[shown].mean()}
+        rows[name] = {"n": scores["pit"].notna().sum(), **scores[SHOWN].mean()}
     return pd.DataFrame(rows).T.round(3)
+
+
+def page_tables(
+    scored: pd.DataFrame, crps_log: float, baselines: pd.DataFrame
+) -> dict[str, pd.DataFrame]:
+    """Return tables of the page by name: scores by size, by reporter, and beside baselines.
+
+    Parameters
+    ----------
+    scored
+        From `score_predictions`.
+    crps_log
+        Mean of the model.
+    baselines
+        From `score_baselines`.
+    """
+    sides = scored.assign(
+        place=np.where(scored["reporter"] == "origin", scored["origin"], scored["destination"]),
+        side=np.where(scored["reporter"] == "origin", "emigration", "immigration"),
+    ).drop(columns="reporter")
+    whole = summarise_scores(scored)
+    size = pd.concat([whole, summarise_scores(scored, "size")]).rename_axis("size")
+    own = whole.rename(index={"all": "flowcast"}, columns=PAGE_NAMES).assign(crps_log=crps_log)
+    return {
+        "imem31_by_size": size.rename(columns=PAGE_NAMES).reset_index(),
+        "imem31_by_reporter": summarise_scores(sides, ["place", "side"])
+        .rename(columns=PAGE_NAMES)
+        .rename_axis(["reporter", "side"])
+        .reset_index(),
+        "imem31_baselines": pd.concat([own, baselines[own.columns]])
+        .astype({"n": int})
+        .rename_axis("prediction")
+        .reset_index(),
+    }
+
+
+def compare_simple(scored: pd.DataFrame, other: pd.Series, gravity: np.ndarray) -> pd.DataFrame:
+    """Return errors of the other side's report and of gravity, and the model's on the same rows."""
+    truth, rows = log_half(scored["value"]), []
+    for name, said in (("other side's report", other), ("gravity by PPML", gravity)):
+        there = np.isfinite(np.asarray(said, dtype=float))
+        error = np.abs(truth - log_half(said))[there].mean()
+        rows.append((name, int(there.sum()), error, scored["error"][there].mean()))
+    return pd.DataFrame(rows, columns=["prediction", "n", "mae_log", "flowcast_mae_log"])
+
+
+def describe_reports(reports: pd.DataFrame, n_withheld: int) -> pd.DataFrame:
+    """Return how many reports there are, were withheld, are zero, and which share is below 50."""
+    value = reports["value"]
+    return pd.DataFrame(
+        {
+            "reports": [len(value)],
+            "withheld": n_withheld,
+            "zero": int((value == 0).sum()),
+            "share_below_50": (value < 50).mean(),
+        }
+    )
 
 
 def compare_imem(case: Case, posterior: Posterior) -> tuple[dict[str, float], pd.DataFrame]:
@@ -120,6 +179,7 @@ def main() -> None:
     """Run the whole comparison and print it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=2008)
+    add_keep(parser)
     args = parser.parse_args()
     case = read_imem31(Path(tempfile.mkdtemp()))
     fit, held = case.observations.split(0.2, seed=args.seed)
@@ -131,26 +191,23 @@ def main() -> None:
     scored = score_predictions(predict(posterior, held))
     print(summarise_scores(scored).to_string())
     print(summarise_scores(scored, "size").to_string())
-    reporter = np.where(
-        scored["reporter"] == "origin", scored["origin"] + " emi", scored["destination"] + " imm"
-    )
-    print(summarise_scores(scored.assign(who=reporter), "who").to_string())
+    row, draws = draw_reports(posterior, held)
+    crps_log = score_reports(draws, held.table["value"].to_numpy()[row], 1)["crps_log"].mean()
+    baselines = score_baselines(case, fit, held.table)
+    tables = page_tables(scored, round(float(crps_log), 3), baselines)
+    print(tables["imem31_by_reporter"].to_string(index=False))
     other = other_side(fit, held.table)
-    both = other.notna().to_numpy()
-    truth = log_half(scored["value"])
-    print(
-        f"(a) other side's report, {both.sum()} rows: "
-        f"{np.abs(truth - log_half(other))[both].mean():.3f}; "
-        f"flowcast {scored['error'][both].mean():.3f}"
-    )
     gravity = gravity_ppml(case, fit, held.table)
-    print(
-        f"(b) PPML gravity, {held.n} rows: {np.abs(truth - log_half(gravity)).mean():.3f}; "
-        f"flowcast {scored['error'].mean():.3f}"
-    )
-    print(score_baselines(case, fit, held.table).to_string())
+    tables["imem31_simple"] = compare_simple(scored, other, gravity)
+    print(tables["imem31_simple"].round(3).to_string(index=False))
+    print(tables["imem31_baselines"].to_string(index=False))
     figures, joined = compare_imem(case, posterior)
     print({k: round(float(v), 3) for k, v in figures.items()})
+    if args.keep:
+        tables["imem31_against_imem"] = pd.DataFrame([figures])
+        tables["imem31_reports"] = describe_reports(case.observations.table, held.n)
+        for name, table in tables.items():
+            keep(table, name, command=command_line("imem31"), seed=args.seed)
     worst = joined.groupby(["orig", "dest"]).agg(
         log_ratio=("log_ratio", "mean"),
         ours=("median", "median"),

@@ -15,6 +15,7 @@ import pandas as pd
 
 from benchmarks.around31 import MODEL, YEARS, read_case
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import read_model
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
@@ -40,11 +41,18 @@ def wpp_net(codes: dict[str, str]) -> Observations:
     )
 
 
+def page_table(cards: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the page, a row a variant and metric, from a column for each variant."""
+    long = cards.rename_axis(index="metric", columns="variant").T.stack()
+    return long.rename("value").reset_index()
+
+
 def main() -> None:
     """Fit with and without the rest of the world, and print both scorecards."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--variants", nargs="+", default=["registers", "rest"])
     parser.add_argument("--out", type=Path, help="estimates beside the indicator, a CSV file")
+    add_keep(parser)
     args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
     indicator = wpp_net(case.codes)
@@ -61,6 +69,12 @@ def main() -> None:
         low, middle, high = pd.DataFrame(draws).quantile([0.1, 0.5, 0.9]).to_numpy()
         beside.append(rows.assign(variant=variant, lower=low, median=middle, upper=high))
         print(pd.concat(cards, axis=1).round(3).to_string(), flush=True)
+    if args.keep:
+        keep(
+            page_table(pd.concat(cards, axis=1)), "net_migration31",
+            command=command_line("indicators31"),
+            title="Net migration of the 31 countries beside that of World Population Prospects",
+        )  # fmt: skip
     if args.out is not None:
         pd.concat(beside).to_csv(args.out, index=False)
 

@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import read_model
 from flowcast.estimates import summarise
 from flowcast.inference import estimate
@@ -51,6 +52,9 @@ LONG = {
 }
 """The same with destination effects, which say how uncertain a silent destination is."""
 METRICS = ["mae_log", "crps_log", "crps", "coverage_80", "coverage_95"]
+COMPARED = ((BOTH, REGISTERS), (BOTH, SCALED), (BOTH, NO_FLOORS))
+PERMANENT = "SK"
+"""Counts permanent moves only, and is predicted badly by whoever does not know: told apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -246,7 +250,7 @@ def score_fold(
 ) -> list[pd.DataFrame]:
     """Return the scores of each withheld report under each variant and by the baseline."""
     table = held.table.reset_index(drop=True)
-    who = "+".join(sorted(table["destination"].unique()))
+    who = ", ".join(sorted(table["destination"].unique()))
     out = []
     for how in variants:
         start = time.perf_counter()
@@ -271,6 +275,28 @@ def compare_by_reporter(scores: pd.DataFrame, other: str, base: str) -> pd.DataF
         [base, other]
     ]
     return wide.assign(gain=wide[base] - wide[other])
+
+
+def score_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the page: mean scores by registers withheld and sources, and of all."""
+    parts = [scores, scores.assign(fold="all")]
+    by = pd.concat(parts).groupby(["fold", "variant"], sort=False)
+    out = by[METRICS].mean().assign(n=by.size())
+    return out.rename_axis(["withheld", "sources"]).reset_index()
+
+
+def gain_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return what the model gains in CRPS (log) over reporters, with and without one of them."""
+    rows = []
+    for other, base in COMPARED:
+        gain = compare_by_reporter(scores, other, base)["gain"]
+        for without in ("", PERMANENT):
+            left = gain.drop(without, errors="ignore")
+            error = left.std(ddof=1) / np.sqrt(len(left))
+            told = (left.mean(), error, int((left > 0).sum()), len(left))
+            rows.append((other, base, without, *told))
+    names = ["sources", "against", "without", "gain", "se", "better", "reporters"]
+    return pd.DataFrame(rows, columns=names)
 
 
 def silent_cells(case: Case, alone: pd.DataFrame, both: pd.DataFrame) -> pd.DataFrame:
@@ -301,23 +327,35 @@ def describe_silent(cells: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def print_silent(case: Case) -> None:
-    """Fit everything with and without the platform, and print what changes where none reports."""
+def compare_silent(case: Case) -> dict[str, pd.DataFrame]:
+    """Fit everything with and without the platform, and print what changes where none reports.
+
+    Returns
+    -------
+    dict of DataFrame
+        The tables of the page by name.
+    """
     changes = {REGISTERS: LONG, BOTH: None}
     fits = {how: fit(case, case.registers, how, laid) for how, laid in changes.items()}
     for how, posterior in fits.items():
         print(f"all registers, {how}: {posterior.info['method']}; {posterior.gate}", flush=True)
     tables = [summarise(p, measure="flow", probs=[0.8]) for p in fits.values()]
     cells = silent_cells(case, *tables)
-    print(describe_silent(cells).round(2).to_string())
+    changes_of = describe_silent(cells)
+    print(changes_of.round(2).to_string())
     never = sorted(cells.loc[cells["kind"] == "never reports", "destination"].unique())
+    arrivals = []
     for how, posterior in fits.items():
         sums = summarise(posterior, measure="immigration", probs=[0.8])
         sums = sums[sums["destination"].isin(never)]
         year = pd.to_datetime(sums["period_start"]).dt.year
         wide = sums[year == YEARS[-1]].set_index("destination")
+        thousands = wide[["median", "lower", "upper"]].div(1000.0).round(1)
+        arrivals.append(thousands.reset_index().assign(sources=how))
         print(f"from the other 30, {YEARS[-1]}, {how}")
         print(wide[["lower", "median", "upper"]].round(-2).astype(int).T.to_string())
+    silent = changes_of.rename(columns={"n": "cells"}).reset_index()
+    return {"meta_flows_silent": silent, "meta_flows_arrivals": pd.concat(arrivals)}
 
 
 def main() -> None:
@@ -326,6 +364,7 @@ def main() -> None:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--seed", type=int, default=2022)
     parser.add_argument("--out", type=Path, help="scores of every withheld report, a CSV file")
+    add_keep(parser)
     args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
     unknown = hidden(case.platform.table)
@@ -342,9 +381,13 @@ def main() -> None:
     print(pooled[METRICS].mean().assign(n=pooled.size()).round(3).to_string())
     large = scores[scores["value"] >= FLOOR].groupby("variant", sort=False)
     print(large[METRICS].mean().assign(n=large.size()).round(3).to_string())
-    for other, base in ((BOTH, REGISTERS), (BOTH, SCALED), (BOTH, NO_FLOORS)):
+    for other, base in COMPARED:
         print(compare_by_reporter(scores, other, base).round(3).T.to_string())
-    print_silent(case)
+    tables = {"meta_flows": score_table(scores), "meta_flows_gains": gain_table(scores)}
+    tables |= compare_silent(case)
+    if args.keep:
+        for name, table in tables.items():
+            keep(table, name, command=command_line("meta_flows"), seed=args.seed)
 
 
 if __name__ == "__main__":

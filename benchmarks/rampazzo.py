@@ -4,6 +4,7 @@ Run ``python -m benchmarks.rampazzo``. Their data and posterior lie beside the p
 in `rampazzo.yaml`, with their priors.
 """
 
+import argparse
 import tempfile
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import read_model
 from flowcast.inference import estimate
 from flowcast.observations import observations_from_frame
@@ -72,8 +74,48 @@ def stocks(posterior: Posterior) -> np.ndarray:
     return np.exp(into.isel(corridor=order).transpose("sample", "period", "corridor").to_numpy())
 
 
+def agreement(ratio: pd.DataFrame) -> pd.DataFrame:
+    """Return how many stocks agree with the published ones, medians and ends of intervals.
+
+    Parameters
+    ----------
+    ratio
+        Ours to theirs, a row a stock and a column a quantile.
+    """
+    off = (ratio - 1.0).abs()
+    figures = {"median": ["X50."], "ends of the 95 % interval": ["X2.5.", "X97.5."]}
+    rows = []
+    for figure, names in figures.items():
+        within = CLOSE[names[0]]
+        close = int((off[names] <= within).all(axis=1).sum())
+        rows.append((figure, len(off), within, close, off[names].to_numpy().max()))
+    return pd.DataFrame(rows, columns=["figure", "stocks", "within", "close", "worst"])
+
+
+def undercount(draws: np.ndarray, case: pd.DataFrame) -> pd.DataFrame:
+    """Return by year the share that the survey lacks, with a 95 % interval, and as published.
+
+    Parameters
+    ----------
+    draws
+        From `stocks`.
+    case
+        From `read_case`.
+    """
+    rows = []
+    for k, year in enumerate(YEARS):
+        survey = case.loc[case["year"] == year, "lfs"].sum()
+        share = (draws[:, k].sum(axis=1) - survey) / survey
+        low, median, high = np.quantile(share, [0.025, 0.5, 0.975])
+        rows.append((year, median, low, high, PUBLISHED_UNDERCOUNT[year]))
+    return pd.DataFrame(rows, columns=["year", "median", "lower", "upper", "published"])
+
+
 def main() -> None:
     """Fit, and print how many figures agree."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_keep(parser)
+    args = parser.parse_args()
     folder = shared() / "reference" / "rampazzo"
     case = read_case(folder)
     posterior = fit(case)
@@ -82,19 +124,17 @@ def main() -> None:
     summary = pd.read_csv(folder / "summary_model1.csv", index_col=0)
     published = summary[summary.index.str.startswith("true.stock")]
     flat = draws.reshape(len(draws), -1)
-    for name, level in QUANTILES.items():
-        ratio = np.quantile(flat, level, axis=0) / published[name].to_numpy()
-        close = np.abs(ratio - 1.0) <= CLOSE[name]
-        worst = ratio[np.argmax(np.abs(ratio - 1.0))]
-        print(
-            f"{name:7} within {CLOSE[name]:.0%}: {close.sum()} of {len(close)}; worst {worst:.3f}"
-        )
-    for k, year in enumerate(YEARS):
-        survey = case.loc[case["year"] == year, "lfs"].sum()
-        share = (draws[:, k].sum(axis=1) - survey) / survey
-        low, median, high = np.quantile(share, [0.025, 0.5, 0.975])
-        wanted = PUBLISHED_UNDERCOUNT[year]
-        print(f"undercount {year}: {median:.3f} ({low:.3f} to {high:.3f}); published {wanted:.3f}")
+    ratio = pd.DataFrame(
+        {
+            name: np.quantile(flat, level, axis=0) / published[name].to_numpy()
+            for name, level in QUANTILES.items()
+        }
+    )
+    tables = {"rampazzo": agreement(ratio), "rampazzo_undercount": undercount(draws, case)}
+    for name, table in tables.items():
+        print(table.round(3).to_string(index=False))
+        if args.keep:
+            keep(table, name, command=command_line("rampazzo"))
 
 
 if __name__ == "__main__":

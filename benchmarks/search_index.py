@@ -6,6 +6,7 @@ over the months of a year and over all search terms whose cluster is not ``contr
 month is weighed or chosen.
 """
 
+import argparse
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from flowcast.config import read_model
 from flowcast.inference import estimate
 from flowcast.observations import Observations, observations_from_frame
@@ -47,6 +49,12 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "index as covariate": {"process.covariates": [REGRESSOR]},
 }
 PERSISTENCE = "persistence"
+NO_INDEX = "no index"
+COMPARED = (
+    *((variant, NO_INDEX) for variant in VARIANTS if variant != NO_INDEX),
+    (NO_INDEX, PERSISTENCE),
+    ("index, elasticity 1", PERSISTENCE),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -157,16 +165,37 @@ def score(draws: np.ndarray, value: float) -> dict[str, float]:
     return scores | {"value": value, "low": low, "median": median, "high": high}
 
 
-def compare(scores: pd.DataFrame, other: str, base: str, column: str = "crps_log") -> str:
-    """Return how `other` differs from `base` over years: mean, standard error, years better."""
-    wide = scores.pivot(index="year", columns="variant", values=column)
+def difference(scores: pd.DataFrame, other: str, base: str) -> dict[str, Any]:
+    """Return how the CRPS (log) of `other` differs from that of `base` over years.
+
+    Mean, standard error, and in how many years it is lower.
+    """
+    wide = scores.pivot(index="year", columns="variant", values="crps_log")
     gap = wide[other] - wide[base]
     error = gap.std(ddof=1) / np.sqrt(len(gap))
-    better = int((gap < 0).sum())
+    told = {"difference": gap.mean(), "se": error, "better": int((gap < 0).sum())}
+    return {"forecast": other, "against": base, **told, "years": len(gap)}
+
+
+def compare(scores: pd.DataFrame, other: str, base: str) -> str:
+    """Return in words how `other` differs from `base` over years."""
+    gap = difference(scores, other, base)
     return (
-        f"{other} minus {base}, {column}: {gap.mean():+.3f} (standard error {error:.3f}), "
-        f"better in {better} of {len(gap)} years"
+        f"{other} minus {base}, crps_log: {gap['difference']:+.3f} (standard error "
+        f"{gap['se']:.3f}), better in {gap['better']} of {gap['years']} years"
     )
+
+
+def page_tables(scores: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the tables of the page by name: mean scores, and differences over years."""
+    by = scores.groupby("variant", sort=False)
+    out = by[["crps_log", "crps", "error"]].mean().rename(columns={"error": "mae_log"})
+    for prob in (f"{100 * prob:.0f}" for prob in PROBS):
+        out[f"interval_score_{prob}"] = by[f"interval_{prob}"].mean()
+        out[f"inside_{prob}"] = by[f"in{prob}"].sum().astype(int)
+    gaps = pd.DataFrame([difference(scores, *pair) for pair in COMPARED])
+    means = out.assign(years=by.size()).rename_axis("forecast").reset_index()
+    return {"search_index": means, "search_index_differences": gaps}
 
 
 def run(case: Case) -> pd.DataFrame:
@@ -187,6 +216,9 @@ def run(case: Case) -> pd.DataFrame:
 
 def main() -> None:
     """Forecast, score, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    add_keep(parser)
+    args = parser.parse_args()
     case = read_case(shared() / "data" / "flows" / "uk_ro_gtrends_ips")
     print(case.index.round(2).to_dict())
     scores = run(case)
@@ -194,10 +226,11 @@ def main() -> None:
     print(scores.groupby("variant", sort=False)[names].mean().round(3).to_string())
     shown = scores[["year", "variant", "value", "low", "median", "high", "crps_log", "method"]]
     print(shown.round(3).to_string(index=False))
-    for variant in [*VARIANTS][1:]:
-        print(compare(scores, variant, "no index"))
-    print(compare(scores, "no index", PERSISTENCE))
-    print(compare(scores, "index, elasticity 1", PERSISTENCE))
+    for pair in COMPARED:
+        print(compare(scores, *pair))
+    if args.keep:
+        for name, table in page_tables(scores).items():
+            keep(table, name, command=command_line("search_index"))
 
 
 if __name__ == "__main__":

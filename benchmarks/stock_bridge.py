@@ -25,6 +25,7 @@ import pandas as pd
 import xarray as xr
 
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from benchmarks.world import read_world
 from flowcast.accounting import stock_source
 from flowcast.config import read_model
@@ -250,6 +251,27 @@ def _tell_bias(posterior) -> None:  # noqa: ANN001
         print(f"  {name}: {dict(zip(labels, values, strict=True))}")
 
 
+def gains(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return by variant how much lower the CRPS (log) is than with registers alone, by reporter.
+
+    Mean over reporters, standard error, and for how many of them it is lower.
+    """
+    place = rows["destination"].where(rows["reporter"] == "destination", rows["origin"])
+    means = rows.assign(place=place).groupby(["variant", "place"])["crps_log"].mean()
+    gain = means.unstack("variant").rsub(means[NONE], axis=0).drop(columns=NONE)
+    error = gain.std(ddof=1) / np.sqrt(gain.count())
+    told = pd.DataFrame({"gain": gain.mean(), "se": error, "better": (gain > 0).sum()})
+    return told.assign(reporters=gain.count())
+
+
+def page_table(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of the page: mean scores of the fits, and what each gains."""
+    rows = scores[scores["variant"].isin(VARIANTS)]
+    means = rows.groupby("variant", sort=False)[["crps_log", "coverage_80"]].mean()
+    told = gains(rows).astype({"better": "Int64", "reporters": "Int64"})
+    return means.join(told).rename_axis("sources").reset_index()
+
+
 def show(scores: pd.DataFrame) -> None:
     """Print means of scores by variant, and what each gains over registers by reporter."""
     key = ["origin", "destination", "period_start", "reporter"]
@@ -263,12 +285,7 @@ def show(scores: pd.DataFrame) -> None:
         print(f"-- {title}\n{told.round(3).to_string()}", flush=True)
         if NONE not in told.index:
             continue
-        place = rows["destination"].where(rows["reporter"] == "destination", rows["origin"])
-        means = rows.assign(place=place).groupby(["variant", "place"])["crps_log"].mean()
-        gain = means.unstack("variant").rsub(means[NONE], axis=0).drop(columns=NONE)
-        error = gain.std(ddof=1) / np.sqrt(gain.count())
-        told = pd.DataFrame({"gain": gain.mean(), "error": error, "better": (gain > 0).sum()})
-        print(told.assign(reporters=gain.count()).round(3).to_string(), flush=True)
+        print(gains(rows).round(3).to_string(), flush=True)
 
 
 def main() -> None:
@@ -284,6 +301,7 @@ def main() -> None:
     )  # fmt: skip
     parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
     parser.add_argument("--out", type=Path, help="scores of every withheld report, a CSV file")
+    add_keep(parser)
     args = parser.parse_args()
     series = read_world(shared() / "data" / "flows", DATES).series
     places = choose_places(series, args.partners)
@@ -306,6 +324,9 @@ def main() -> None:
         show(every)
         if args.out:
             every.to_csv(args.out, index=False)
+    if args.keep:
+        table = page_table(every)
+        keep(table, "stock_bridge", command=command_line("stock_bridge"), seed=args.seed)
 
 
 if __name__ == "__main__":

@@ -26,4 +26,5 @@ napoleon_numpy_docstring = True
 
 html_theme = "furo"
 html_title = f"flowcast {release}"
-exclude_patterns = ["_build", "jupyter_execute"]
+# Templates of pages, and the tables they are made of, are no pages.
+exclude_patterns = ["_build", "jupyter_execute", "*.jinja", "tables"]
