@@ -67,6 +67,9 @@ Keep = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing of the progress.")]
 
 WITHOUT_DRAWS: Final = "found it without --draws; allowed: with --draws N"
+WORTH_PROCESSES: Final = 2e7
+"""Draws times cells of a table from which processes are worth the seconds that they take to start:
+400 draws of 230 places."""
 REFUSED: Final[Mapping[str, str]] = {
     "growth": "found --draws with growth; allowed: with a method whose flows cannot be negative",
     "by_birthplace": "found it with --draws; allowed: flows of all birthplaces together",
@@ -142,6 +145,7 @@ def write_intervals(
         draws=options.draws or 0,
         seed=1 if options.seed is None else options.seed,
         keep=options.keep,
+        processes=2 if (options.draws or 0) * start.size > WORTH_PROCESSES else 1,
         progress=not options.quiet,
     )
     emit_table(_all_measures(flows, options.prob), None, out)

@@ -10,10 +10,8 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,13 +21,13 @@ import xarray as xr
 from numpy.typing import NDArray
 
 from flowcast._netcdf import plain_json, read_tree, storable_tree, write_tree
+from flowcast._stock_work import Estimator, StockWork, workers
 from flowcast._terminal import Progress
 from flowcast._zarr import FLOW, LATENT, gather_metadata
 from flowcast.accounting._accounts import PLACE
-from flowcast.accounting._stock_draws import StockModel, draw_one
 from flowcast.accounting.methods import METHODS, estimator
 from flowcast.accounting.stock_errors import StockErrors
-from flowcast.accounting.uncertainty import lay_out, stock_model
+from flowcast.accounting.uncertainty import stock_model
 from flowcast.errors import Fault, InputError, UsageError
 from flowcast.estimates import FlowEstimates
 from flowcast.latent_store import (
@@ -46,8 +44,6 @@ from flowcast.vocabulary import UN_DURATION_MONTHS
 
 __all__ = ["read_stock_flows", "stock_flow_estimates"]
 
-type Estimator = Callable[..., xr.DataArray]
-
 BLOCK_DRAWS: Final = 20
 """Draws that a thread works on at a time: of 230 places and 7 periods 30 MB."""
 SUFFIXES: Final = (".zarr", ".nc")
@@ -55,10 +51,6 @@ NOTE: Final = (
     "transitions between two dates: who has moved and is back, or has come and gone, is not counted"
 )
 EVIDENCE: Final = "stock"
-TABLES: Final = ("stock_start", "stock_end", "births", "deaths")
-FLOW_DIMS: Final = ("origin", "destination", "period")
-ATTEMPTS: Final = 10
-"""Times that a draw is made before what an estimator refuses is told."""
 MAX_NAMED: Final = 5
 
 
@@ -71,6 +63,7 @@ def stock_flow_estimates(
     seed: int = 1,
     keep: str | Path | None = None,
     threads: int = 2,
+    processes: int = 1,
     progress: bool = False,
 ) -> FlowEstimates:
     """Estimate flows from uncertain stocks.
@@ -94,6 +87,10 @@ def stock_flow_estimates(
         1 GiB in a temporary store that goes when the estimates do.
     threads
         How many draws are worked on at a time.
+    processes
+        More than 1: draws are made in so many processes of their own, instead of in threads of this
+        one, which hinder each other. They take some seconds to start, and a script that asks for
+        them needs ``if __name__ == "__main__"``. The draws are the same.
     progress
         Whether to say on stderr how far it is.
 
@@ -127,41 +124,45 @@ def stock_flow_estimates(
     """
     if draws < 2:
         raise UsageError(f"(draws) | found {draws}; allowed: 2 or more, as intervals need them")
+    if processes < 1:
+        raise UsageError(f"(processes) | found {processes}; allowed: 1 or more")
     run = estimator(method) if isinstance(method, str) else method
     if method == "growth":
         allowed = ", ".join(name for name in METHODS if name != method)
         raise UsageError(f"(method) | found growth, negative at times; allowed: {allowed}")
     target = None if keep is None else _check_target(Path(keep))
-    work = _Work(run, series, stock_model(series, errors), seed)
+    work = StockWork(run, series, stock_model(series, errors), seed)
     grid = _grid(series)
     told = Progress(shown=progress)
     settings: dict[str, Any] = {
         "block_corridors": grid.n_corridor + BLOCK_PARTS,  # a draw makes all of them at once
         "block_draws": BLOCK_DRAWS,
-        "threads": threads,
+        # A thread waits while a process works: one more draw each is laid out meanwhile.
+        "threads": threads if processes == 1 else 2 * processes,
         "progress": _teller(told, draws),
     }
-
-    def block(k: int, corridors: slice) -> NDArray[np.floating]:
-        flows = work.log_flows(k)
-        return flows[grid.origin[corridors], grid.destination[corridors]]
-
     in_memory = fits_in_memory(grid, draws)
     if target is not None and target.suffix == ".nc" and not in_memory:
         raise UsageError(
             f"(keep) | found {target.name} for more than 1 GiB; allowed: a .zarr folder"
         )
-    if in_memory and (target is None or target.suffix == ".nc"):
-        log_flow = make_latent(grid, 1, draws, block, **settings)
-        told.stop()
-        data = _labelled(grid, log_flow, work.about(draws, errors))
-        if target is not None:
-            _write_file(data, target)
-        return _estimates(data)
-    with _store(target) as folder:
-        sample = np.arange(draws)
-        write_latent(folder, grid, 1, draws, block, hyper_draw=sample, **settings)
-        _describe(folder, work.about(draws, errors))
+    with workers(work, processes) as log_flows:
+
+        def block(k: int, corridors: slice) -> NDArray[np.floating]:
+            flows = log_flows(k)
+            return flows[grid.origin[corridors], grid.destination[corridors]]
+
+        if in_memory and (target is None or target.suffix == ".nc"):
+            log_flow = make_latent(grid, 1, draws, block, **settings)
+            told.stop()
+            data = _labelled(grid, log_flow, work.about(draws, errors))
+            if target is not None:
+                _write_file(data, target)
+            return _estimates(data)
+        with _store(target) as folder:
+            sample = np.arange(draws)
+            write_latent(folder, grid, 1, draws, block, hyper_draw=sample, **settings)
+            _describe(folder, work.about(draws, errors))
     told.stop()
     return _open(folder if target is None else target, temporary=target is None)
 
@@ -205,60 +206,6 @@ def _grid(series: xr.Dataset) -> Grid:
     bounds = [pd.DatetimeIndex(series[name].values) for name in ("period_start", "period_end")]
     exists = np.ones((len(origin), len(bounds[0])), dtype=bool)
     return Grid(places, origin, destination, bounds[0], bounds[1], exists)
-
-
-@dataclass(slots=True)
-class _Work:
-    """The estimator, what goes into it, and what was seen of its results."""
-
-    run: Estimator
-    series: xr.Dataset
-    model: StockModel
-    seed: int
-    attrs: dict[str, Any] = field(default_factory=dict)
-    redrawn: dict[int, str] = field(default_factory=dict)
-
-    def log_flows(self, k: int) -> NDArray[np.float64]:
-        """Return log flows of a draw, (origin, destination, period); -inf where nobody moves.
-
-        Tables of which no account can be made are no tables: they are drawn again.
-
-        Raises
-        ------
-        InputError
-            If one attempt after the other is refused.
-        """
-        for attempt in range(ATTEMPTS):
-            try:
-                tables = lay_out(self.series, [draw_one(self.model, self.seed, k, attempt)], k)
-                flows = self.run(*(tables[name] for name in TABLES))
-                break
-            except InputError as error:
-                self.redrawn[k] = error.faults[0].column or "no place in particular"
-                refused = error
-        else:
-            raise refused
-        if set(flows.dims) != {"draw", *FLOW_DIMS}:
-            told = ", ".join(map(str, flows.dims))
-            raise UsageError(f"(method) | found flows with dims {told}; allowed: {FLOW_DIMS[:2]}")
-        self.attrs = flows.attrs
-        values = flows.isel(draw=0).transpose(*FLOW_DIMS).to_numpy()
-        if (values < 0.0).any():
-            raise UsageError("(method) | found negative flows; allowed: a method that has none")
-        with np.errstate(divide="ignore"):
-            return np.asarray(np.log(values))
-
-    def about(self, draws: int, errors: StockErrors | None) -> dict[str, Any]:
-        """Return what a reader of the flows has to know, as plain data."""
-        words = [str(self.attrs.get(name, "")) for name in ("method", "allocation", "system")]
-        return {
-            "name": ", ".join(word for word in words if word) or "stocks",
-            "seed": self.seed,
-            "draws": draws,
-            # Sorted, as threads come to them in any order.
-            "redrawn": dict(Counter(sorted(self.redrawn.values())).most_common()),
-            "errors": (errors or StockErrors()).model_dump(mode="json"),
-        }
 
 
 def _teller(told: Progress, draws: int) -> Callable[[int, int], None]:

@@ -59,6 +59,7 @@ LAYERS = (
         "_figures",
         "prediction",
         "simulation",
+        "_stock_work",
         "stock_flows",
         "_table_text",
         "tables",

@@ -197,6 +197,32 @@ def test_what_stands_there_is_not_overwritten(tmp_path: Path) -> None:
         read_stock_flows(tmp_path / "b.zarr")
 
 
+# --- processes -----------------------------------------------------------------------------------
+
+
+def test_processes_make_the_same_draws_and_tell_what_was_drawn_again_or_refused() -> None:
+    errors = StockErrors(coherent=False)
+    scarce = SERIES.assign(deaths=22.0 * SERIES["deaths"])  # more than some draws have people for
+    here, there = (
+        stock_flow_estimates(scarce, "closed", errors, draws=8, processes=processes)
+        for processes in (1, 2)
+    )
+    xr.testing.assert_identical(here.draws, there.draws)
+    assert here.notes == there.notes
+    assert "4 of 8 draws made no account" in here.notes[-1]
+    with pytest.raises(InputError, match=r"deaths, draw \d, period 0"):
+        stock_flow_estimates(
+            SERIES.assign(deaths=1000.0 * SERIES["deaths"]), "closed", errors, draws=2, processes=2
+        )
+
+
+def test_an_estimator_that_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(UsageError, match="a function of a module"):
+        stock_flow_estimates(SERIES, lambda s, e, *_: s - e, draws=2, processes=2)
+    with pytest.raises(UsageError, match="1 or more"):
+        stock_flow_estimates(SERIES, "closed", draws=2, processes=0)
+
+
 # --- draws that make no account ------------------------------------------------------------------
 
 

@@ -57,9 +57,9 @@ def estimator(method: str, **options: Any) -> "Callable[..., xr.DataArray]":  # 
     require_word("method", method, METHODS)
     if method in ("drop-negative", "reverse-negative"):
         negative: Any = method.removesuffix("-negative")
-        return lambda start, end, *_: a.difference_flows(start, end, negative=negative, **options)
+        return partial(_without_events, a.difference_flows, negative=negative, **options)
     if method == "growth":
-        return lambda start, end, *_: a.growth_flows(start, end, **options)
+        return partial(_without_events, a.growth_flows, **options)
     if method == "rates":
         return partial(a.rate_flows, **options)
     if method == "pseudo-bayes":
@@ -67,3 +67,14 @@ def estimator(method: str, **options: Any) -> "Callable[..., xr.DataArray]":  # 
     if method == "independence":
         return partial(a.demographic_flows, **options, allocation="independence")
     return partial(a.demographic_flows, **{"system": method, **options})
+
+
+def _without_events(
+    flows: "Callable[..., xr.DataArray]",
+    start: "xr.DataArray",
+    end: "xr.DataArray",
+    *events: "xr.DataArray | None",  # births and deaths, which it does not ask for
+    **options: Any,  # noqa: ANN401
+) -> "xr.DataArray":
+    """Run an estimator that takes stocks alone; a function of a module, so that it can be sent."""
+    return flows(start, end, **options)
