@@ -18,7 +18,8 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.cases import Case, read_table, shared
-from benchmarks.schemes31 import METRICS
+from benchmarks.pages import add_keep, command_line, keep
+from benchmarks.schemes31 import compare_scores, share_converged
 from benchmarks.stock_bridge import definitions, write_covariates
 from flowcast.config import read_model
 from flowcast.observations import observations_from_frame
@@ -27,7 +28,7 @@ from flowcast.validation import BASELINES, cross_validate
 MODEL = Path(__file__).with_name("rolling43.yaml")
 YEARS = (1998, 2013)
 SIDES = {"destination": "imm_reported_by_dest", "origin": "emi_reported_by_orig"}
-HORIZONS = ("reports", *(f"reports_{k}_ahead" for k in range(1, 6)))
+SEED = 1998
 
 
 def reports(frame: pd.DataFrame) -> pd.DataFrame:
@@ -71,20 +72,12 @@ def read_case(folder: Path) -> Case:
     return Case(read_model(MODEL), observations, *covariates, frame)
 
 
-def compact(scorecard: pd.DataFrame) -> pd.DataFrame:
-    """Return scores by horizon over all origins, and how many fits passed the gate."""
-    every = scorecard["fold"] == "all"
-    scored = scorecard["indicator"].isin(HORIZONS) & scorecard["metric"].isin([*METRICS, "n"])
-    gate = (scorecard["indicator"] == "fit") & (scorecard["metric"] == "gate_passed")
-    columns = ["indicator", "against", "metric", "value", "baseline", "difference", "se"]
-    return scorecard.loc[every & (scored | gate), columns]
-
-
 def main() -> None:
     """Forecast from every origin, and print scores by horizon."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--origins", type=int, default=5, help="the last years that are withheld")
     parser.add_argument("--out", type=Path, default=Path("runs") / "rolling43")
+    add_keep(parser)
     args = parser.parse_args()
     case = read_case(Path(tempfile.mkdtemp()))
     print(case.observations, flush=True)
@@ -96,14 +89,22 @@ def main() -> None:
         case.corridors,
         scheme="last-years",
         folds=args.origins,
-        seed=1998,
+        seed=SEED,
         baselines=list(BASELINES),
         folder=args.out / "folds",
         progress=True,
     )
     scorecard.to_csv(args.out / "scorecard.csv", index=False)
-    table = compact(scorecard)
+    parts = []
+    for horizon in range(1, args.origins + 1):
+        part = compare_scores(scorecard, f"reports_{horizon}_ahead")
+        part.insert(0, "horizon", horizon)
+        parts.append(part)
+    table = pd.concat(parts, ignore_index=True).assign(converged=share_converged(scorecard))
     table.to_csv(args.out / "rolling43.csv", index=False)
+    if args.keep:
+        title = "Double entry of 43 reporters, by years ahead"
+        keep(table, "rolling43", command=command_line("rolling43"), seed=SEED, title=title)
     print(table.round(3).to_string(), *scorecard.attrs["notes"], sep="\n")
 
 

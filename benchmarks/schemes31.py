@@ -21,6 +21,7 @@ import pandas as pd
 
 from benchmarks.around31 import MODEL, STOCK_YEARS, YEARS, Around, read_case
 from benchmarks.cases import read_table, shared
+from benchmarks.pages import add_keep, command_line, keep
 from benchmarks.world import read_world
 from benchmarks.world_stocks import point_flows
 from flowcast.config import read_model
@@ -28,10 +29,10 @@ from flowcast.validation import BASELINES, SCHEMES, cross_validate
 
 FOLDS = {"families": None, "last-years": 3}
 PARTS = 3
+SEED = 2008
 SAMPLER = {"sampler.draws": 700, "sampler.tune": 250, "sampler.kept_draws": 300}
 QUANTILES = {"imem_q10": "q10", "imem_q25": "q25", "imem_q75": "q75", "imem_q90": "q90"}
 METRICS = ("crps_log", "crps", "mae_log", "coverage_80", "coverage_95")
-COLUMNS = ["scheme", "against", "metric", "value", "baseline", "difference", "se", "se_folds"]
 
 
 def imem_table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -67,12 +68,40 @@ def stocks_table(codes: Mapping[str, str]) -> pd.DataFrame:
     return yearly.assign(value=yearly["flow"] / (STOCK_YEARS[1] - STOCK_YEARS[0]))
 
 
-def compact(scorecard: pd.DataFrame) -> pd.DataFrame:
-    """Return what a page shows: all reports of all folds, and how many fits passed the gate."""
-    every = scorecard["fold"] == "all"
-    scored = (scorecard["indicator"] == "reports") & scorecard["metric"].isin([*METRICS, "n"])
-    gate = (scorecard["indicator"] == "fit") & (scorecard["metric"] == "gate_passed")
-    return scorecard.loc[every & (scored | gate), COLUMNS]
+def compare_scores(scorecard: pd.DataFrame, indicator: str = "reports") -> pd.DataFrame:
+    """Return a table for a page: the model by itself, then each baseline on what both predict.
+
+    Parameters
+    ----------
+    scorecard
+        From `cross_validate`.
+    indicator
+        Kind of report, over all folds.
+
+    Returns
+    -------
+    DataFrame
+        `against` (``flowcast`` for the model), `n`, means of the scores, and `difference` and `se`
+        of the CRPS of logs, model less baseline, by corridor.
+    """
+    rows = scorecard[(scorecard["fold"] == "all") & (scorecard["indicator"] == indicator)]
+    alone = rows[rows["against"].isna()].set_index("metric")["value"]
+    out = [{"against": "flowcast", "n": alone["n"], **alone[list(METRICS)]}]
+    for name, theirs in rows[rows["against"].notna()].groupby("against", sort=False):
+        own = theirs.set_index("metric")
+        if "crps_log" not in own.index:  # it predicts none of them
+            out.append({"against": name, "n": 0})
+            continue
+        told = own["baseline"][["n", *METRICS]]
+        gap = own.loc["crps_log", ["difference", "se"]]
+        out.append({"against": name, **told, **gap})
+    return pd.DataFrame(out)
+
+
+def share_converged(scorecard: pd.DataFrame) -> float:
+    """Return the share of fits that passed the convergence gate."""
+    gate = scorecard[(scorecard["indicator"] == "fit") & (scorecard["metric"] == "gate_passed")]
+    return float(gate.loc[gate["fold"] == "all", "value"].iloc[0])
 
 
 def run(case: Around, frame: pd.DataFrame, schemes: Sequence[str], out: Path) -> pd.DataFrame:
@@ -92,7 +121,7 @@ def run(case: Around, frame: pd.DataFrame, schemes: Sequence[str], out: Path) ->
             case.corridors,
             scheme=scheme,  # type: ignore[arg-type]
             folds=FOLDS.get(scheme, PARTS),
-            seed=2008,
+            seed=SEED,
             families=["administrative"],
             baselines=list(BASELINES),
             tables=tables,
@@ -101,8 +130,10 @@ def run(case: Around, frame: pd.DataFrame, schemes: Sequence[str], out: Path) ->
             progress=True,
         )
         scorecard.to_csv(out / f"scorecard_{scheme}.csv", index=False)
-        parts.append(compact(scorecard))
-        print(parts[-1].round(3).to_string(), *scorecard.attrs["notes"], sep="\n", flush=True)
+        table = compare_scores(scorecard).assign(converged=share_converged(scorecard))
+        table.insert(0, "scheme", scheme)
+        parts.append(table)
+        print(table.round(3).to_string(), *scorecard.attrs["notes"], sep="\n", flush=True)
     return pd.concat(parts, ignore_index=True)
 
 
@@ -111,6 +142,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--schemes", nargs="+", choices=SCHEMES, default=list(SCHEMES))
     parser.add_argument("--out", type=Path, default=Path("runs") / "schemes31")
+    add_keep(parser)
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
     case = read_case(folder)
@@ -119,6 +151,9 @@ def main() -> None:
     frame[["orig", "dest"]] = frame[["orig", "dest"]].replace({"EL": "GR", "UK": "GB"})
     table = run(case, frame, args.schemes, args.out)
     table.to_csv(args.out / "schemes31.csv", index=False)
+    if args.keep:
+        title = "31 countries under every scheme"
+        keep(table, "schemes31", command=command_line("schemes31"), seed=SEED, title=title)
 
 
 if __name__ == "__main__":
