@@ -30,7 +30,12 @@ from flowcast.validation import BASELINES, SCHEMES, cross_validate
 FOLDS = {"families": None, "last-years": 3}
 PARTS = 3
 SEED = 2008
-SAMPLER = {"sampler.draws": 700, "sampler.tune": 250, "sampler.kept_draws": 300}
+SAMPLER = {
+    "sampler.draws": 700,
+    "sampler.tune": 250,
+    "sampler.max_depth": 3,
+    "sampler.kept_draws": 300,
+}
 QUANTILES = {"imem_q10": "q10", "imem_q25": "q25", "imem_q75": "q75", "imem_q90": "q90"}
 METRICS = ("crps_log", "crps", "mae_log", "coverage_80", "coverage_95")
 
