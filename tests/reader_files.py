@@ -141,6 +141,15 @@ REMITTANCES_2017: Sheets = {
 }
 
 
+FSI_2006: Sheets = {
+    "Sheet1": [
+        ["Country", "Year", "Rank", "Total", "C1: Security Apparatus"],
+        ["Sudan", "2006-01-01 00:00:00", "1st", 112.3, 9.8],
+        ["Namibia", "2006-01-01 00:00:00", "86th", 73.2, 5.5],
+    ],
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """A whole file, and what to change in it.
@@ -239,6 +248,22 @@ CASES = [
         ("MFL_NCIT_SEX_CCT_NB", "MFL_FPOP_SEX_CBR_NB"),
     ),
     Case("bilateral_remittances", REMITTANCES_2021, (ACROSS, "destination (across)")),
+    Case(
+        "wpp_population_change",
+        "wpp/WPP2024_Demographic_Indicators_Change.csv",
+        ("PopChange", "PopGrowth"),
+        OTHER_CSV,
+    ),
+    Case("unhcr_arrivals", "unhcr/flows.csv", (",refugees,", ",refugee,"), OTHER_CSV),
+    Case(
+        "scholar_moves",
+        "scholars/scopus_countryflows.csv",
+        ("n_migrations,", "migrations,"),
+        OTHER_CSV,
+    ),
+    Case("fragile_states", "political/fsi.csv", (",Total,", ",Sum,"), OTHER_CSV),
+    Case("fragile_states", FSI_2006, ("Total", "Sum")),
+    Case("vdem_indices", "political/vdem.csv", ("v2x_polyarchy", "polyarchy"), OTHER_CSV),
     Case("governance_indicators", "mgi/mgi.csv", ("indicator_code", "question"), OTHER_CSV),
     Case(
         "advertising_audience",

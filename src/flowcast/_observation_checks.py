@@ -25,7 +25,14 @@ from flowcast.vocabulary import (
     UN_DURATION_MONTHS,
 )
 
-__all__ = ["KEY_WORDS", "MIRROR_KEY", "build_table", "find_clashes", "number_groups"]
+__all__ = [
+    "KEY_WORDS",
+    "MIRROR_KEY",
+    "build_table",
+    "find_clashes",
+    "number_groups",
+    "read_periods",
+]
 
 FLOAT_COLUMNS: Final = (
     "value",
@@ -90,7 +97,7 @@ def build_table(
         {
             **{c: sheet.cells(c).astype("str") for c in OBSERVATION_COLUMNS},
             **_numbers(sheet),
-            **_periods(sheet),
+            **read_periods(sheet),
             "vintage": sheet.dates("vintage"),
         }
     )
@@ -152,8 +159,8 @@ def _numbers(sheet: Sheet) -> dict[str, NDArray[np.float64]]:
     return values
 
 
-def _periods(sheet: Sheet) -> dict[str, pd.Series]:
-    """Return period_start and period_end, from the dates or from the year."""
+def read_periods(sheet: Sheet) -> dict[str, pd.Series]:
+    """Return `period_start` and `period_end`, from the dates or from the year."""
     if sheet.has("year") and not sheet.has(*PERIOD):
         return _expand_years(sheet)
     for column in PERIOD:

@@ -16,6 +16,7 @@ from flowcast.errors import Faults, nearest
 from flowcast.resources import embedded_path
 
 __all__ = [
+    "INDICATOR_FILE",
     "REGISTRY_FILE",
     "SOURCE_ROLES",
     "Barred",
@@ -32,10 +33,12 @@ SourceRole = Literal["fit", "heldout", "covariate"]
 SOURCE_ROLES: Final[tuple[str, ...]] = get_args(SourceRole)
 REGISTRY_FILE: Final = "sources.csv"
 """Name of the registry, embedded or a user's own."""
+INDICATOR_FILE: Final = "indicators.csv"
+"""Name of the catalogue of held-out indicators; its ids have roles as those of sources have."""
 NEEDED: Final = ("id", "role")
 MAX_ROWS: Final = 5
 WHY: Final = {
-    "heldout": "an estimate by others, kept to compare with",
+    "heldout": "a figure of others, kept to compare with",
     "covariate": "an input of the process or of the accounting, not a report of flows",
 }
 
@@ -150,14 +153,17 @@ def _is_sound(row: RegistryRow, rows: Iterable[RegistryRow], faults: Faults) -> 
 
 @cache
 def _embedded_roles() -> Mapping[str, str]:
-    faults = Faults(f"data/{REGISTRY_FILE}")
-    rows = read_registry_rows(embedded_path("data", REGISTRY_FILE), faults)
-    faults.raise_if_any()
-    return {row.cells["id"]: row.cells["role"] for row in rows}
+    roles: dict[str, str] = {}
+    for name in (REGISTRY_FILE, INDICATOR_FILE):
+        faults = Faults(f"data/{name}")
+        rows = read_registry_rows(embedded_path("data", name), faults)
+        faults.raise_if_any()
+        roles |= {row.cells["id"]: row.cells["role"] for row in rows}
+    return roles
 
 
 def read_roles(*own: Path) -> Mapping[str, str]:
-    """Return the role of every registered source, by its id.
+    """Return the role of every registered source, and of every indicator, by its id.
 
     Parameters
     ----------

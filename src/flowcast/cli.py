@@ -12,7 +12,7 @@ import typer
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
-from flowcast._cli_indicators import indicators
+from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_publish import publish
 from flowcast._cli_sources import sources_app
@@ -44,7 +44,7 @@ app = typer.Typer(
 )
 app.add_typer(sources_app)
 app.command()(accounting)
-app.command()(indicators)
+app.add_typer(indicators_app)
 app.command()(validate)
 app.command()(publish)
 app.add_typer(ages_app)

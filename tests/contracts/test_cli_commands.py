@@ -33,7 +33,6 @@ COMMANDS = {
     "compare",
     "demo",
     "estimate",
-    "indicators",
     "plot",
     "predict",
     "publish",

@@ -20,6 +20,7 @@ from flowcast.resources import embedded_path
 from flowcast.sources import SourceEntry, load_registry
 from flowcast.sources.readers import READERS
 from flowcast.sources.registry import COLUMNS
+from flowcast.validation import load_catalogue
 from flowcast.vocabulary import FAMILIES, MEASURES
 
 ASKED_FOR = {
@@ -53,6 +54,15 @@ ASKED_FOR = {
     "imem_2013",
     "abel_cohen_2019",
     "gaskin_abel_2025",
+    "unhcr_flows",
+    "frontex_detections",
+    "scholars_openalex",
+    "scholars_scopus",
+    "demig_total",
+    "national_accounts",
+    "eu_lfs",
+    "fragile_states_index",
+    "vdem",
 }
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "sources.md").read_text(encoding="utf-8")
 DOI = re.compile(r"10\.\d{4,}/\S+")
@@ -127,7 +137,9 @@ def test_an_entry_is_frozen() -> None:
 
 
 def test_roles_and_registry_agree() -> None:
-    assert read_roles() == {entry.id: entry.role for entry in load_registry()}
+    known = {entry.id: entry.role for entry in (*load_registry(), *load_catalogue())}
+    assert read_roles() == known
+    assert len(known) == len(load_registry()) + len(load_catalogue())
 
 
 # A registry of one's own

@@ -4,7 +4,7 @@ The embedded one is ``data/sources.csv``; a user may add a file of the same colu
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ from flowcast.errors import Fault, Faults, InputError, nearest
 from flowcast.resources import embedded_path
 from flowcast.vocabulary import FAMILIES, MEASURES, Family, Measure
 
-__all__ = ["COLUMNS", "Registry", "SourceEntry", "load_registry"]
+__all__ = ["COLUMNS", "ID", "Registry", "SourceEntry", "load_registry", "read_entries"]
 
 ID: Final = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
 ALLOWED: Final[Mapping[str, str]] = {
@@ -244,39 +244,78 @@ def load_registry(path: Path | None = None) -> Registry:
 
 
 def _read(path: Path) -> list[SourceEntry]:
+    found = read_entries(path, SourceEntry, NEEDED, ALLOWED, WORDS)
+    return list(found.values())
+
+
+def read_entries[Entry: BaseModel](
+    path: Path,
+    kind: type[Entry],
+    needed: Collection[str],
+    allowed: Mapping[str, str],
+    words: Mapping[str, Collection[str]],
+) -> dict[int, Entry]:
+    """Read a table of which every row is an object, and tell all its faults at once.
+
+    Parameters
+    ----------
+    path
+        CSV with the columns `id` and `role`, and others that are fields of `kind`.
+    kind
+        What a row is checked against; an empty cell is a field that is not given.
+    needed
+        Columns that must be there.
+    allowed, words
+        What may stand in a column, in words, and as a list that a hint is looked for in.
+
+    Returns
+    -------
+    dict
+        By row, as an editor counts it.
+
+    Raises
+    ------
+    InputError
+        With every fault: row, column, what was found, what is allowed.
+    """
     faults = Faults(str(path))
     rows = read_registry_rows(path, faults)
-    header = tuple(rows[0].cells) if rows else NEEDED
+    header = tuple(rows[0].cells) if rows else tuple(needed)
+    columns = tuple(kind.model_fields)
     for name in header:
-        if name not in COLUMNS:
-            hint = nearest(name, COLUMNS)
-            faults.add(f"column {name!r}", ", ".join(COLUMNS), row=1, hint=hint)
-    for name in NEEDED:
+        if name not in columns:
+            hint = nearest(name, columns)
+            faults.add(f"column {name!r}", ", ".join(columns), row=1, hint=hint)
+    for name in needed:
         if name not in header:
             faults.add("no such column", "a column of this name", row=1, column=name)
-    entries = []
+    entries: dict[int, Entry] = {}
     for row in rows:
-        filled = {k: v for k, v in row.cells.items() if v and k in COLUMNS}
+        filled = {k: v for k, v in row.cells.items() if v and k in columns}
         try:
-            entries.append(SourceEntry.model_validate(filled))
+            entries[row.row] = kind.model_validate(filled)
         except ValidationError as error:
-            faults.extend(_faults(error, str(path), row.row, header))
+            faults.extend(_faults(error, str(path), row.row, header, allowed, words))
     faults.raise_if_any()
     return entries
 
 
-def _faults(error: ValidationError, where: str, row: int, header: tuple[str, ...]) -> list[Fault]:
-    """Return the faults of one row, in the words of the registry instead of pydantic's."""
-    found = []
+def _faults(
+    error: ValidationError,
+    where: str,
+    row: int,
+    header: Collection[str],
+    allowed: Mapping[str, str],
+    words: Mapping[str, Collection[str]],
+) -> Iterator[Fault]:
+    """Yield the faults of one row, in the words of the table instead of pydantic's."""
     for one in error.errors():
         column = str(one["loc"][0]) if one["loc"] else None
         if column is None:
-            allowed = str(one["ctx"]["error"])
-            found.append(Fault(where, "too little", allowed, row))
+            yield Fault(where, "too little", str(one["ctx"]["error"]), row)
         elif one["type"] != "missing":
             text = str(one["input"])
-            hint = nearest(text, WORDS.get(column, ())) or ""
-            found.append(Fault(where, repr(text), ALLOWED.get(column, ""), row, column, hint))
+            hint = nearest(text, words.get(column, ())) or ""
+            yield Fault(where, repr(text), allowed.get(column, ""), row, column, hint)
         elif column in header:
-            found.append(Fault(where, "an empty cell", ALLOWED[column], row, column))
-    return found
+            yield Fault(where, "an empty cell", allowed[column], row, column)

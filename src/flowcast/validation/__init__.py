@@ -1,8 +1,15 @@
 """Judging a model by reports it has not seen, and by what its choices change."""
 
 from flowcast.validation.alternatives import SENSITIVITY_COLUMNS, sensitivity
+from flowcast.validation.association import association
 from flowcast.validation.baselines import BASELINES, DEFAULT_BASELINES
+from flowcast.validation.catalogue import Catalogue, Indicator, load_catalogue
 from flowcast.validation.crossval import cross_validate
+from flowcast.validation.indicator_tables import (
+    IndicatorTable,
+    indicator_table,
+    read_indicator,
+)
 from flowcast.validation.indicators import score_indicator
 from flowcast.validation.leakage import LEAKS, LeakError, find_leaks, refuse_leaks
 from flowcast.validation.scorecard import SCORECARD_COLUMNS
@@ -16,12 +23,19 @@ __all__ = [
     "SCHEMES",
     "SCORECARD_COLUMNS",
     "SENSITIVITY_COLUMNS",
+    "Catalogue",
     "Fold",
+    "Indicator",
+    "IndicatorTable",
     "LeakError",
     "Scheme",
     "Verdict",
+    "association",
     "cross_validate",
     "find_leaks",
+    "indicator_table",
+    "load_catalogue",
+    "read_indicator",
     "refuse_leaks",
     "score_indicator",
     "sensitivity",

@@ -71,11 +71,21 @@ _ALL: Final = {
         "World Population Prospects: population, births, deaths (CSV)",
         "covariates",
     ),
+    "wpp_population_change": Reader(
+        "wpp",
+        "read_population_change",
+        "UN DESA",
+        "World Population Prospects: change of population, births, deaths (CSV)",
+        "covariates",
+    ),
     "unhcr_population": Reader(
         "unhcr", "read_population", "UNHCR", "refugees and asylum-seekers (JSON, CSV)"
     ),
     "unhcr_applications": Reader(
         "unhcr", "read_applications", "UNHCR", "applications for asylum (JSON, CSV)"
+    ),
+    "unhcr_arrivals": Reader(
+        "unhcr", "read_arrivals", "UNHCR", "arrivals of refugees (CSV)", "corridors"
     ),
     "idmc_displacement": Reader(
         "idmc", "read_displacement", "IDMC", "internal displacement (CSV, workbook)"
@@ -108,6 +118,23 @@ _ALL: Final = {
     ),
     "governance_indicators": Reader(
         "mgi", "read_indicators", "IOM", "Migration Governance Indicators (CSV)", "covariates"
+    ),
+    "scholar_moves": Reader(
+        "scholars",
+        "read_moves",
+        "Max Planck Institute for Demographic Research",
+        "moves of scholars between countries, Scopus and OpenAlex (CSV)",
+        "corridors",
+    ),
+    "fragile_states": Reader(
+        "political",
+        "read_fragility",
+        "The Fund for Peace",
+        "Fragile States Index (workbook, CSV)",
+        "covariates",
+    ),
+    "vdem_indices": Reader(
+        "political", "read_vdem", "V-Dem Institute", "country-year indices (CSV)", "covariates"
     ),
     "advertising_audience": Reader(
         "audience", "read_audience", "your own queries", "users of a platform by origin (CSV)"

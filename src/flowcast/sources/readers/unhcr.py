@@ -1,4 +1,4 @@
-"""UNHCR Refugee Data Finder: refugees, asylum-seekers, and applications for asylum.
+"""UNHCR Refugee Data Finder: refugees, asylum-seekers, applications for asylum, arrivals.
 
 The answer of its API (JSON), and its CSV, which begins with some lines of description. `coo` and
 `coa` are codes of UNHCR's own, in which AUS is Austria; only the columns with ISO codes are read.
@@ -17,7 +17,13 @@ from typing import Final
 import pandas as pd
 
 from flowcast.errors import Faults
-from flowcast.sources.readers._common import LeftOut, as_observations, as_year, to_alpha2
+from flowcast.sources.readers._common import (
+    LeftOut,
+    as_corridors,
+    as_observations,
+    as_year,
+    to_alpha2,
+)
 from flowcast.sources.readers._files import read_json, read_text
 from flowcast.sources.readers._names import name_to_alpha2
 from flowcast.sources.readers._tables import (
@@ -28,7 +34,7 @@ from flowcast.sources.readers._tables import (
     table_of_records,
 )
 
-__all__ = ["read_applications", "read_population"]
+__all__ = ["read_applications", "read_arrivals", "read_population"]
 
 YEAR: Final = ("year", "Year")
 ISO: Final = {
@@ -49,6 +55,8 @@ STOCKS: Final = {
     "asylum_seekers": ("asylum_seekers", "Asylum-seekers", "Asylum-seekers (pending cases)"),
     "oip": ("oip", "Other people in need of international protection"),
 }
+ARRIVED: Final = ("refugees", "Refugees")
+ARRIVALS: Final = "refugee_arrivals"
 APPLIED: Final = ("applied", "Applications", "Applied during year")
 KINDS: Final = {
     "kind": ("app_type", "Application type"),
@@ -157,6 +165,39 @@ def read_applications(path: Path) -> pd.DataFrame:
         "criterion": "citizenship",
     }
     return as_observations(columns, frame.index, left, faults, add_up=True)
+
+
+def read_arrivals(path: Path) -> pd.DataFrame:
+    """Read the refugees who were newly recognised or registered in a year.
+
+    Parameters
+    ----------
+    path
+        CSV of the flow data set, plain or gzip, with the columns `year`, `coo_iso`, `coa_iso` and
+        `refugees`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Covariates of corridors: `origin`, `destination`, `year` and `refugee_arrivals` (persons per
+        year). Totals and unknown origins are left out.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file.
+    """
+    faults, left = Faults(str(path)), LeftOut()
+    frame = _choose(_read_table(path, faults), {ARRIVALS: ARRIVED}, {}, left, faults)
+    total = (frame["origin"] == "") | (frame["destination"] == "")
+    frame = left.drop(frame, total, "a total")
+    same = frame["origin"] == frame["destination"]
+    frame = left.drop(frame, same, "origin and destination are the same place")
+    frame = frame.assign(
+        year=parse_years(frame["year"], faults, "year"),
+        **{ARRIVALS: parse_numbers(frame[ARRIVALS], faults, "refugees", missing=MISSING)},
+    )
+    return as_corridors(frame, {ARRIVALS: "persons per year"}, left, faults)
 
 
 def _read_table(path: Path, faults: Faults) -> pd.DataFrame:

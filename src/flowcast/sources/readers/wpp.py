@@ -1,4 +1,4 @@
-"""United Nations, World Population Prospects: net migration, population, births and deaths.
+"""United Nations, World Population Prospects: net migration, population and its change, events.
 
 The CSV "Demographic Indicators" of the editions 2022 and 2024 (calendar years); of 2019, "Period
 Indicators" (five years, 1 July to 1 July) and "Total Population by Sex". Figures are in thousands
@@ -21,16 +21,18 @@ from flowcast.sources.readers._common import LeftOut, as_covariates, as_observat
 from flowcast.sources.readers._files import read_text
 from flowcast.sources.readers._tables import choose_columns, parse_numbers, read_delimited
 
-__all__ = ["read_net_migration", "read_population"]
+__all__ = ["read_net_migration", "read_population", "read_population_change"]
 
 THOUSAND: Final = 1000.0
 POPULATION: Final[dict[str, tuple[str, ...]]] = {"population": ("TPopulation1July", "PopTotal")}
 UNITS: Final = {
     "population": "persons",
+    "change": "persons per year",
     "births": "persons per year",
     "deaths": "persons per year",
 }
 EVENTS: Final[dict[str, tuple[str, ...]]] = {"births": ("Births",), "deaths": ("Deaths",)}
+CHANGE: Final[dict[str, tuple[str, ...]]] = {"change": ("PopChange",), **EVENTS}
 SPAN: Final = re.compile(r"(\d{4})-(\d{4})")
 EDITION: Final = re.compile(r"WPP(\d{4})", re.IGNORECASE)
 YEAR: Final = re.compile(r"\d{4}")
@@ -98,13 +100,41 @@ def read_population(path: Path, *, variant: str = "Medium") -> pd.DataFrame:
     """
     faults, left = Faults(str(path)), LeftOut()
     frame = _read(path, POPULATION, variant, left, faults, optional=EVENTS)
+    names = ["population", *(name for name in EVENTS if frame[name].any())]
+    return _by_year(frame, names, left, faults)
+
+
+def read_population_change(path: Path, *, variant: str = "Medium") -> pd.DataFrame:
+    """Read the change of the population, births and deaths.
+
+    Parameters
+    ----------
+    path
+        The CSV of an edition by calendar year, plain or gzip.
+    variant
+        Which variant to take of a file with several.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Covariates: `place`, `year`, `change`, `births` and `deaths` (persons a year).
+
+    Raises
+    ------
+    InputError
+        With every fault of the file.
+    """
+    faults, left = Faults(str(path)), LeftOut()
+    return _by_year(_read(path, CHANGE, variant, left, faults), list(CHANGE), left, faults)
+
+
+def _by_year(frame: pd.DataFrame, names: list[str], left: LeftOut, faults: Faults) -> pd.DataFrame:
+    """Return covariates of places by calendar year."""
     for row, time in frame.loc[~frame["time"].str.fullmatch(YEAR.pattern), "time"].items():
         faults.add(repr(time), "a calendar year", row=int(str(row)), column="Time")
         break
     faults.raise_if_any()
-    units = {
-        name: unit for name, unit in UNITS.items() if name == "population" or frame[name].any()
-    }
+    units = {name: UNITS[name] for name in names}
     return as_covariates(frame.assign(year=frame["time"].astype(int)), units, left, faults)
 
 
