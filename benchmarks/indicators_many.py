@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.cases import read_imem31, read_table, shared
+from benchmarks.pages import add_keep, keep
 from flowcast.errors import InputError
 from flowcast.estimates import flow_estimates
 from flowcast.inference import estimate
@@ -136,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--run", type=Path, help="a run of the 31-country case, instead of a fit")
     parser.add_argument("--out", type=Path, help="the table, a CSV file")
+    add_keep(parser)
     args = parser.parse_args()
     if args.run is not None:
         posterior = read_run(args.run)
@@ -151,6 +153,18 @@ def main() -> None:
     print(table.round(3).to_string(index=False))
     if args.out is not None:
         table.to_csv(args.out, index=False)
+    if args.keep:
+        keep_associations(table)
+
+
+def keep_associations(table: pd.DataFrame) -> None:
+    """Keep a row for each indicator, with every association beside its standard error."""
+    wide = table.pivot(index="indicator", columns="metric", values=["value", "se"])
+    wide.columns = pd.Index([f"{metric}_{what}" for what, metric in wide.columns])
+    rows = table.groupby("indicator")["rows"].first()
+    out = wide.join(rows).sort_values("rank_across_value", ascending=False).reset_index()
+    title = "Associations of flows among the 31 countries with what others measure"
+    keep(out, "indicators31", command="python -m benchmarks.indicators_many", title=title)
 
 
 if __name__ == "__main__":
