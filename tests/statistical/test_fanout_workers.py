@@ -19,8 +19,8 @@ import pandas as pd
 import pytest
 from distributed import Client
 
-from flowcast.config import Sampler
-from flowcast.observations import observations_from_frame
+from flowcast.config import ModelSpec, Sampler
+from flowcast.observations import Observations, observations_from_frame
 from flowcast.simulation import simulate_world, simulation_spec
 from flowcast.validation import cross_validate
 
@@ -71,17 +71,34 @@ def kill_when_busy(address: str, victim: subprocess.Popen[bytes], busy: list[str
         victim.wait()
 
 
-@pytest.mark.slow
-def test_two_workers_one_of_them_killed_give_the_same_scorecard(tmp_path: Path) -> None:
+Inputs = tuple[ModelSpec, Observations, Path, Path]
+OPTIONS: dict[str, Any] = {"scheme": "random", "folds": 4, "seed": 5}
+
+
+@pytest.fixture
+def inputs(tmp_path: Path) -> Inputs:
     spec = simulation_spec(sampler=SAMPLER)
     world = simulate_world(4, 2, seed=3, spec=spec)
     files = world.write(tmp_path / "world")
     codes = set(world.places["place"])
     observations = observations_from_frame(world.observations, declared_places=codes)
-    inputs = (spec, observations, files / "places.csv", files / "corridors.csv")
-    options: dict[str, Any] = {"scheme": "random", "folds": 3, "seed": 5}
+    return spec, observations, files / "places.csv", files / "corridors.csv"
 
-    alone = cross_validate(*inputs, **options, workers=0)
+
+@pytest.mark.slow
+def test_four_workers_two_and_one_give_the_same_scorecard(inputs: Inputs) -> None:
+    one, two, four = (cross_validate(*inputs, **OPTIONS, workers=n) for n in (1, 2, 4))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
+    pd.testing.assert_frame_equal(one, four, check_exact=True)
+    assert one.attrs == two.attrs == four.attrs
+    assert one["value"].notna().all()
+
+
+@pytest.mark.slow
+def test_two_workers_one_of_them_killed_give_the_same_scorecard(
+    inputs: Inputs, tmp_path: Path
+) -> None:
+    alone = cross_validate(*inputs, **OPTIONS, workers=0)
 
     local = ("--host", "127.0.0.1", "--no-dashboard")
     one_thread = ("--nthreads", 1, "--no-nanny", "--local-directory", tmp_path, *local)
@@ -96,7 +113,7 @@ def test_two_workers_one_of_them_killed_give_the_same_scorecard(tmp_path: Path) 
             client.wait_for_workers(2, timeout=PATIENCE)
         killer = threading.Thread(target=kill_when_busy, args=(address, victim, busy))
         killer.start()
-        together = cross_validate(*inputs, **options, scheduler=address)
+        together = cross_validate(*inputs, **OPTIONS, scheduler=address)
         killer.join()
     assert victim.returncode == -signal.SIGKILL
     assert len(busy) == 1
