@@ -14,6 +14,7 @@ from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
+from flowcast._cli_sensitivity import sensitivity
 from flowcast._cli_sources import sources_app
 from flowcast._cli_table import table
 from flowcast._cli_validate import validate
@@ -45,6 +46,7 @@ app.add_typer(sources_app)
 app.command()(accounting)
 app.command()(indicators)
 app.command()(validate)
+app.command()(sensitivity)
 app.add_typer(ages_app)
 
 

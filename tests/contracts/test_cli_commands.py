@@ -36,6 +36,7 @@ COMMANDS = {
     "indicators",
     "plot",
     "predict",
+    "sensitivity",
     "table",
     "validate",
 }

@@ -19,6 +19,7 @@ COMMAND_LINE = (
     "_cli_stock_draws",
     "_cli_accounting",
     "_cli_indicators",
+    "_cli_sensitivity",
     "_cli_sources",
     "_cli_table",
     "_cli_validate",
@@ -56,6 +57,8 @@ LAYERS = (
     (
         "estimates",
         "_figures",
+        "_expectation",
+        "_densities",
         "prediction",
         "simulation",
         "stock_flows",
