@@ -5,7 +5,18 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Corridors", "Model", "Out", "Places", "Quiet", "Reports", "Run", "Settings"]
+__all__ = [
+    "Corridors",
+    "Model",
+    "Out",
+    "Places",
+    "Quiet",
+    "Reports",
+    "Run",
+    "Scheduler",
+    "Settings",
+    "Workers",
+]
 
 Run = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.", show_default=False)]
 Out = Annotated[Path | None, typer.Option(metavar="F", help="File, instead of stdout.")]
@@ -35,5 +46,13 @@ Settings = Annotated[
     typer.Option(
         "--set", metavar="KEY=VALUE", help="Override a key of the model, as tails.reports=5."
     ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Processes on this machine.", show_default="its cores"),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]

@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from flowcast._cli_options import Corridors, Model, Out, Places, Quiet, Reports, Settings
+from flowcast._cli_options import (
+    Corridors,
+    Model,
+    Out,
+    Places,
+    Quiet,
+    Reports,
+    Scheduler,
+    Settings,
+    Workers,
+)
 from flowcast._command import all_faults, not_lost, parse_files, parse_settings
 from flowcast._outcome import emit_scorecard, end_at_scorecard
 from flowcast._terminal import say
@@ -63,14 +73,8 @@ def validate(
     html: Annotated[
         Path | None, typer.Option(metavar="F", help="Page to write as well, with the verdict.")
     ] = None,
-    scheduler: Annotated[
-        str | None,
-        typer.Option(metavar="ADDRESS", help="A Dask scheduler, such as tcp://10.0.0.5:8786."),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        typer.Option(metavar="N", help="Processes on this machine.", show_default="its cores"),
-    ] = None,
+    scheduler: Scheduler = None,
+    workers: Workers = None,
     resume: Annotated[
         Path | None,
         typer.Option(

@@ -1,5 +1,6 @@
 """What a posterior keeps of fitted reports, and how figures are drawn: parts of `prediction`."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,19 @@ from flowcast.errors import Fault, InputError
 from flowcast.model.effects import EffectTerms, effect_terms
 from flowcast.model.grid import Grid
 from flowcast.model.reports import COUNTED, RELATIVE, SAMPLED, Reports
+from flowcast.model.totals_rows import Totals
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import EFFECT_COLUMN
 
-__all__ = ["draw_figures", "effect_sum", "refuse_absent", "saved_reports"]
+__all__ = [
+    "draw_figures",
+    "draw_sums",
+    "effect_sum",
+    "fitted_effects",
+    "refuse_absent",
+    "saved_reports",
+]
 
 FloatArray = NDArray[np.float64]
 
@@ -50,7 +59,8 @@ def saved_reports(posterior: Posterior, corridors: NDArray[np.int64]) -> tuple[R
     return Reports(**before | arrays, graded=graded, duration=data["duration"].to_numpy()), data
 
 
-def _terms(posterior: Posterior, grid: Grid, reports: Reports) -> EffectTerms:
+def fitted_effects(posterior: Posterior, grid: Grid, reports: Reports) -> EffectTerms:
+    """Return the declared effects and biases of reports, fitted or not, with their priors."""
     cells = posterior.tree["cells"].to_dataset()
     columns = {
         str(name).removeprefix(EFFECT_COLUMN): array.to_numpy()
@@ -80,7 +90,7 @@ def effect_sum(
     rng
         For coefficients that were not fitted.
     """
-    terms, n = _terms(posterior, grid, reports), len(coefficient)
+    terms, n = fitted_effects(posterior, grid, reports), len(coefficient)
     out = np.zeros((n, reports.n))
     for k, name in enumerate(terms.names):
         entries = terms.index == k
@@ -126,6 +136,35 @@ def draw_figures(
     noisy = expected[:, sampled] + sd * rng.standard_normal(sd.shape)
     out[:, sampled] = np.maximum(noisy, 0.0)
     return out
+
+
+def draw_sums(
+    posterior: Posterior,
+    hyper: Mapping[str, xr.DataArray],
+    totals: Totals,
+    log_expected: FloatArray,
+    standard_error: FloatArray,
+    rng: np.random.Generator,
+) -> FloatArray:
+    """Draw reports of sums, (sample, total); cells of places that did not exist are empty.
+
+    A standard error (total,) is one in persons around what is predicted, so that the figure itself
+    is not looked at; without one (NaN) the sampling error is relative. `log_expected` is of the
+    sums' entries, (sample, entry).
+    """
+    persons = np.exp(log_expected)
+    parts = np.add.reduceat(np.nan_to_num(persons), totals.entry_start, axis=1)
+    if "sd_noise_total" in hyper:
+        sd = hyper["sd_noise_total"].to_numpy()
+    else:
+        sd = posterior.spec.measurement.sd_noise_total.draw(rng, len(persons))
+    relative = np.where(np.isnan(standard_error), totals.sampling, 0.0)
+    sd = np.sqrt(np.asarray(sd)[:, None] ** 2 + relative[totals.part_total])
+    noisy = parts * np.exp(sd * rng.standard_normal(parts.shape))
+    count = totals.part_sign * rng.poisson(np.minimum(noisy, np.exp(_MAX_LOG)))
+    total = np.add.reduceat(count.astype(float), totals.part_start, axis=1)
+    noise = np.nan_to_num(standard_error) * rng.standard_normal(total.shape)
+    return np.where(totals.net, total + noise, np.maximum(total + noise, 0.0))
 
 
 def refuse_absent(observations: Observations, reports: Reports, absent: NDArray[np.bool_]) -> None:

@@ -40,6 +40,7 @@ Kind = Literal[
     "vital events",
     "qualities of places",
     "errors of stocks",
+    "alternatives",
     "model",
     "run",
     "folder",
@@ -217,13 +218,17 @@ def _check_as(path: Path, kind: Kind, codes: frozenset[str] | str | None) -> Che
 
 
 def _check_yaml(path: Path) -> list[Checked]:
-    """Check a YAML file: errors of stocks if its keys are those, otherwise a model."""
+    """Check a YAML file: alternatives or errors of stocks by its keys, otherwise a model."""
     from flowcast.accounting.stock_errors import StockErrors, read_stock_errors
 
     try:
         keys = {str(key) for key in load_yaml(path)}
     except InputError as error:
         return [Checked(str(path), "unknown", faults=error.faults)]
+    if "alternatives" in keys:
+        from flowcast.validation.named import read_alternatives
+
+        return [_attempt(path, "alternatives", lambda: ", ".join(read_alternatives(path)))]
     if "name" in keys or not keys or _alike(keys, ModelSpec) >= _alike(keys, StockErrors):
         return check_inputs(path)
 

@@ -15,6 +15,7 @@ from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_publish import publish
+from flowcast._cli_sensitivity import sensitivity
 from flowcast._cli_sources import sources_app
 from flowcast._cli_table import table
 from flowcast._cli_validate import validate
@@ -47,6 +48,7 @@ app.command()(accounting)
 app.add_typer(indicators_app)
 app.command()(validate)
 app.command()(publish)
+app.command()(sensitivity)
 app.add_typer(ages_app)
 
 

@@ -80,6 +80,10 @@ class Posterior:
         ``coefficients``
             `coefficient` (chain, draw, term), the linear coefficients belonging to the same thinned
             draws, coordinates `group` and `unit_weight` (scale weight) on term;
+        ``log_likelihood``
+            `collapsed` (chain, draw), of the same thinned draws: log likelihood of the
+            hyper-parameters, flows and coefficients integrated out, at the sites. Not there where
+            reports are sums of cells, or very many;
         ``reports``
             what was fitted, dim `report`: origin, destination, period, side, reporter, value and
             the site and noise quantities the conditional simulation used;

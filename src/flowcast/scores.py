@@ -20,6 +20,7 @@ __all__ = [
     "crps",
     "crps_above",
     "interval_score",
+    "log_between",
     "log_score",
     "pit",
     "rank_correlation",
@@ -137,14 +138,15 @@ def log_score(draws: FloatArray, value: FloatArray) -> FloatArray:
     robust, sd = (quartiles[1] - quartiles[0]) / 1.34, x.std(axis=0)
     scale = np.where(robust > 0.0, np.minimum(robust, sd), sd)
     width = np.maximum(1.06 * scale * len(x) ** -0.2, MIN_BANDWIDTH)
-    # The smaller tail of the two is taken, so that nothing is lost in differences near 1.
-    z_low, z_high = (low - x) / width, (high - x) / width
-    flip = z_low > 0.0
-    upper, lower = np.where(flip, -z_low, z_high), np.where(flip, -z_high, z_low)
-    log_upper, log_lower = log_ndtr(upper), log_ndtr(lower)
-    inside = log_upper + np.log1p(-np.exp(np.minimum(log_lower - log_upper, -1e-300)))
-    found = logsumexp(inside, axis=0) - np.log(len(x))
+    found = logsumexp(log_between((low - x) / width, (high - x) / width), axis=0) - np.log(len(x))
     return np.asarray(-np.maximum(found, LIGHTEST_LOG))
+
+
+def log_between(low: FloatArray, high: FloatArray) -> FloatArray:
+    """Return the log probability of a standard normal between two bounds, by the smaller tail."""
+    flip = low > 0.0  # so that nothing is lost in differences near 1
+    upper, lower = log_ndtr(np.where(flip, -low, high)), log_ndtr(np.where(flip, -high, low))
+    return np.asarray(upper + np.log1p(-np.exp(np.minimum(lower - upper, -1e-300))))
 
 
 def interval_score(draws: FloatArray, value: FloatArray, prob: float) -> FloatArray:
@@ -222,10 +224,8 @@ def absolute_log_error(draws: FloatArray, value: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    draws : ndarray, shape (sample, report)
-        Persons, not negative.
-    value : ndarray, shape (report,)
-        Persons, not negative.
+    draws, value
+        As for `crps`, persons, not negative.
 
     Returns
     -------

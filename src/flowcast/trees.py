@@ -167,12 +167,13 @@ def build_tree(
     coefficient: FloatArray,
     index: NDArray[np.int64],
     prior: tuple[xr.Dataset, FloatArray] | None,
+    log_likelihood: FloatArray | None = None,
 ) -> xr.DataTree:
     """Lay everything out as described in `Posterior`.
 
     Latent flows come as an array (chain, draw, corridor, period), with the draws of the
     hyper-parameters that they belong to, (draw,) or (chain, draw); or as `open_latent` returns them
-    from a store.
+    from a store. The log likelihood is of the same draws, (chain, draw).
     """
     if not isinstance(latent, xr.Dataset):
         latent = _latent(problem.grid, latent, index)
@@ -192,6 +193,10 @@ def build_tree(
             _cell_coords(problem.grid),
         ),
     }
+    if log_likelihood is not None:
+        kept = latent["hyper_draw"].coords
+        told = {"collapsed": (("chain", "draw"), log_likelihood)}
+        groups["log_likelihood"] = xr.Dataset(told, {d: kept[d] for d in ("chain", "draw")})
     if prior is not None:
         groups["prior"] = prior[0]
         groups["prior_predictive"] = xr.Dataset({"log_report": (("sample", "report"), prior[1])})

@@ -36,6 +36,7 @@ COMMANDS = {
     "plot",
     "predict",
     "publish",
+    "sensitivity",
     "table",
     "validate",
 }

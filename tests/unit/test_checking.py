@@ -257,6 +257,16 @@ def test_what_is_wrong_with_them_is_told(
     assert said in "\n".join(map(str, checked.faults))
 
 
+def test_alternatives_to_models_are_known_and_checked(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text("alternatives: {flat: {set: {process.autoregressive: false}}}\n")
+    (checked,) = check_path(path)
+    assert (checked.kind, checked.summary, checked.faults) == ("alternatives", "flat", ())
+    path.write_text("alternatives: {flat: {sett: {a: 1}}}\n")
+    (checked,) = check_path(path)
+    assert "did you mean set?" in str(checked.faults[0])
+
+
 def test_covariates_with_births_stay_covariates(tmp_path: Path) -> None:
     (tmp_path / "p.csv").write_text("place,year,births,deaths,population\nDE,2020,1,2,3\n")
     (checked,) = check_path(tmp_path / "p.csv")

@@ -120,11 +120,11 @@ def test_floors_do_not_hide_what_is_predicted(flows: Posterior) -> None:
 
 def sums_of(posterior: Posterior, reports: Reports, seed: int = 2) -> np.ndarray:
     """Return the sums of declared effects and biases of reports, (sample, report)."""
-    from flowcast.prediction import _grid, _stack
+    from flowcast._expectation import grid_of, stack_draws
 
-    draws = _stack(posterior, np.unique(reports.corridor))
+    draws = stack_draws(posterior, np.unique(reports.corridor))
     rng = np.random.default_rng(seed)
-    return effect_sum(posterior, _grid(posterior), reports, draws.coefficient, rng)
+    return effect_sum(posterior, grid_of(posterior), reports, draws.coefficient, rng)
 
 
 def test_fitted_effects_are_those_of_the_draws(flows: Posterior) -> None:

@@ -20,6 +20,7 @@ COMMAND_LINE = (
     "_cli_accounting",
     "_cli_indicators",
     "_cli_publish",
+    "_cli_sensitivity",
     "_cli_sources",
     "_cli_table",
     "_cli_validate",
@@ -57,6 +58,8 @@ LAYERS = (
     (
         "estimates",
         "_figures",
+        "_expectation",
+        "_densities",
         "prediction",
         "simulation",
         "_stock_work",

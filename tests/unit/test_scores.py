@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import integrate, stats
 
 from flowcast.errors import UsageError
 from flowcast.scores import (
@@ -12,6 +12,7 @@ from flowcast.scores import (
     crps,
     crps_above,
     interval_score,
+    log_between,
     log_score,
     pit,
     rank_correlation,
@@ -204,3 +205,16 @@ def test_skill_over_time_ignores_levels_and_is_that_of_each_series_mean() -> Non
     assert within_skill(half + 100.0 * series, value, series) == pytest.approx(0.75)
     assert within_skill(-value, value, series) == pytest.approx(-3.0)
     assert np.isnan(within_skill(value, np.repeat([1.0, 2.0, 3.0], 4), series))
+
+
+def test_the_probability_between_two_bounds_keeps_its_digits_far_out() -> None:
+    low = np.array([-np.inf, -1.0, 8.0, -40.0, 30.0])
+    high = np.array([0.3, 1.0, 9.0, -39.9, np.inf])
+    found = log_between(low, high)
+    near = np.log(stats.norm.cdf(high[:2]) - stats.norm.cdf(low[:2]))
+    np.testing.assert_allclose(found[:2], near)
+    np.testing.assert_allclose(found[2], np.log(stats.norm.sf(8.0) - stats.norm.sf(9.0)))
+    inside = integrate.quad(lambda x: np.exp(-(x**2) / 2.0 + 39.9**2 / 2.0), -40.0, -39.9)[0]
+    expected = np.log(inside) - 39.9**2 / 2.0 - 0.5 * np.log(2.0 * np.pi)
+    np.testing.assert_allclose(found[3], expected)
+    np.testing.assert_allclose(found[4], stats.norm.logsf(30.0))

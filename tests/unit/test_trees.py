@@ -131,6 +131,16 @@ def test_a_tree_has_the_groups_that_a_posterior_promises(world: SimulatedWorld) 
     assert tree["prior_predictive"].sizes["sample"] == 7
 
 
+def test_a_likelihood_belongs_to_the_kept_draws(world: SimulatedWorld) -> None:
+    told = np.arange(6.0).reshape(2, 3)
+    found = made(world, log_likelihood=told)["log_likelihood"].to_dataset()["collapsed"]
+    np.testing.assert_array_equal(found, told)
+    assert found.dims == ("chain", "draw")
+    latent = made(world)["latent"].to_dataset()
+    for dim in found.dims:
+        np.testing.assert_array_equal(found[dim], latent[dim])
+
+
 def test_latent_flows_know_their_corridor_period_and_draw(world: SimulatedWorld) -> None:
     latent = made(world)["latent"].to_dataset()
     flow = latent["log_flow"]

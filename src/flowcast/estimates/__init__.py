@@ -9,6 +9,7 @@ from flowcast.estimates.benchmarking import benchmark_estimates
 from flowcast.estimates.bridge import bridge_estimates
 from flowcast.estimates.conversion import duration_log_factor
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
+from flowcast.estimates.mixture import stack_estimates
 from flowcast.estimates.operators import Grouping
 from flowcast.estimates.summary import estimate_tables, summarise
 
@@ -22,6 +23,7 @@ __all__ = [
     "duration_log_factor",
     "estimate_tables",
     "flow_estimates",
+    "stack_estimates",
     "summarise",
     "to_dataset",
 ]

@@ -18,7 +18,7 @@ from flowcast._terminal import Progress
 from flowcast.config import ModelSpec, Sampler, apply_overrides
 from flowcast.inference.checkpoint import Checkpoint, open_checkpoint
 from flowcast.inference.gate import HyperDraws
-from flowcast.inference.laplace import sample_laplace
+from flowcast.inference.laplace import evaluate, sample_laplace
 from flowcast.inference.nuts import sample_nuts
 from flowcast.inference.recover import Latent, recover_latent
 from flowcast.inference.tilt import reweigh, tilt_coordinates
@@ -48,6 +48,8 @@ N_PRIOR_DRAWS = 400
 N_PRIOR_PREDICTIVE = 100
 _LEAST_SHARE = 0.05
 """Where a smaller share of a normal's draws is effective with the sums, none is fitted to them."""
+_MOST_REPORTS = 20_000
+"""With more reports their likelihood is not told of every draw: it would take minutes."""
 THREADS = 2
 _LIBRARIES = ("pymc", "pytensor", "nutpie", "numba", "numpy", "scipy", "xarray")
 _COORDINATES = ("folded", "power", "relative", "centre", "root", "soft", "scale")
@@ -125,6 +127,14 @@ def _prior(problem: Problem, seed: int) -> tuple[xr.Dataset, FloatArray]:
     return hyper_dataset(problem, stacked), np.log(np.stack([w.value for w in worlds]) + 0.5)
 
 
+def _log_likelihood(density: Density, latent: Latent) -> FloatArray | None:
+    """Return the log likelihood of the kept draws' hyper-parameters, (chain, draw)."""
+    if density.problem.totals is not None or density.problem.reports.n > _MOST_REPORTS:
+        return None
+    x = latent.draws.x[:, latent.index]
+    return evaluate(density.log_likelihood, x.reshape(-1, x.shape[-1])).reshape(x.shape[:2])
+
+
 def _how(problem: Problem, draws: HyperDraws, latent: Latent) -> dict[str, Any]:
     """Say by which method the draws came, and whether they are exact up to Monte Carlo error."""
     swept = "sweeps" in latent.facts
@@ -190,10 +200,11 @@ def fit_problem(
         draws = latent.draws
         clock.mark("simulate")
         before = _prior(problem, sampler.seed) if prior else None
+        likelihood = _log_likelihood(coordinates.density, latent)
     sites = mode.density.sites
     tree = build_tree(
         problem, draws.data, draws.stats, sites, latent.log_flow, latent.coefficient,
-        latent.index, before,
+        latent.index, before, likelihood,
     )  # fmt: skip
     remarks = {
         **_how(problem, draws, latent),

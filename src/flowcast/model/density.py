@@ -61,12 +61,14 @@ class Density:
 
     def value(self, x: FloatArray) -> float:
         """Return the log density (up to a constant) at an unconstrained point (dim,)."""
-        values = self.layout.constrain(x)
-        hyper = self.layout.unpack(values)
-        core = core_in_place(self.problem, hyper, self.sites, threads=self.threads)
+        prior, _ = self.layout.log_prior(x, self.layout.constrain(x))
+        return prior + self.log_likelihood(x)
+
+    def log_likelihood(self, x: FloatArray) -> float:
+        """Return the log likelihood of the reports, flows and coefficients integrated out."""
+        core = core_in_place(self.problem, self.hyper(x), self.sites, threads=self.threads)
         weight = self.sites.innovation_weight
-        solution = solve(self.problem, core, weight, threads=self.threads)
-        return self.layout.log_prior(x, values)[0] + solution.value
+        return solve(self.problem, core, weight, threads=self.threads).value
 
     def value_grad(self, x: FloatArray) -> tuple[float, FloatArray]:
         """Return log density (up to a constant) and gradient at an unconstrained point (dim,)."""

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from flowcast.config import ModelSpec
 from flowcast.model.problem import Problem
 from flowcast.model.reports import DURATION_STEPS
 from flowcast.priors import Prior
@@ -23,6 +24,7 @@ __all__ = [
     "build_layout",
     "draw_hyper",
     "noise_reporter_side",
+    "prior_of",
     "scalar_priors",
     "side_index",
     "vector_priors",
@@ -32,30 +34,48 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
+_BY_LABEL = {"duration_increment": "duration", "share_reported": "share"}
+"""Hyper-parameters whose elements have priors of their own, and what these begin with."""
+
+
+def prior_of(spec: ModelSpec, name: str, label: str = "") -> Prior | None:
+    """Return the prior of a hyper-parameter, or of the element with a label.
+
+    None of one that is partially pooled: its distribution has hyper-parameters itself.
+    """
+    key = f"{_BY_LABEL[name]}_{label}" if name in _BY_LABEL else name
+    found = getattr(spec.process, key, None) or getattr(spec.measurement, key, None)
+    return found if isinstance(found, Prior) else None
+
+
+def _known_prior(spec: ModelSpec, name: str, label: str = "") -> Prior:
+    prior = prior_of(spec, name, label)
+    assert prior is not None, name
+    return prior
+
+
 def scalar_priors(problem: Problem) -> dict[str, Prior]:
     """Return the priors of the hyper-parameters that are single numbers, by name."""
-    process, parts = problem.spec.process, problem.parts
+    spec, parts = problem.spec, problem.parts
     switches = {
         "sd_origin": parts.origin,
         "sd_destination": parts.destination,
         "sd_corridor": parts.corridor,
         "sd_innovation": parts.path,
         "ar_coefficient": parts.path,
+        "sd_noise_total": problem.totals is not None,
     }
-    out = {name: getattr(process, name) for name, on in switches.items() if on}
-    if problem.totals is not None:
-        out["sd_noise_total"] = problem.spec.measurement.sd_noise_total
-    return out
+    return {name: _known_prior(spec, name) for name, on in switches.items() if on}
 
 
 def vector_priors(problem: Problem) -> dict[str, tuple[str, tuple[str, ...], list[Prior]]]:
     """Return the vector hyper-parameters by name: their dim, its labels, and each one's prior."""
-    measurement, parts, labels = problem.spec.measurement, problem.parts, problem.labels
+    spec, parts, labels = problem.spec, problem.parts, problem.labels
     out: dict[str, tuple[str, tuple[str, ...], list[Prior]]] = {}
 
-    def add(name: str, dim: str, names: tuple[str, ...], priors: list[Prior]) -> None:
+    def add(name: str, dim: str, names: tuple[str, ...]) -> None:
         if names:
-            out[name] = (dim, names, priors)
+            out[name] = (dim, names, [_known_prior(spec, name, label) for label in names])
 
     for name, on in (
         ("sd_reporter", parts.reporter),
@@ -65,15 +85,12 @@ def vector_priors(problem: Problem) -> dict[str, tuple[str, tuple[str, ...], lis
         ("spread_sd_noise_reporter", bool(labels["noise_reporter"])),
     ):
         if on:
-            add(name, "side", problem.sides, [getattr(measurement, name)] * len(problem.sides))
+            add(name, "side", problem.sides)
     if parts.duration:
-        steps = [getattr(measurement, f"duration_{s}") for s in DURATION_STEPS]
-        add("duration_increment", "step", DURATION_STEPS, steps)
+        add("duration_increment", "step", DURATION_STEPS)
     if parts.share:
-        shares = [getattr(measurement, f"share_{s}") for s in labels["share_class"]]
-        add("share_reported", "share_class", labels["share_class"], shares)
-    classes = labels["noise_class"]
-    add("sd_noise", "noise_class", classes, [measurement.sd_noise] * len(classes))
+        add("share_reported", "share_class", labels["share_class"])
+    add("sd_noise", "noise_class", labels["noise_class"])
     return out
 
 

@@ -1,7 +1,7 @@
 """Cross-validation: fit without some reports, predict them, and score the predictions."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,7 +10,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from flowcast.config import ModelSpec
-from flowcast.covariates import held_from
 from flowcast.fanout import run_many
 from flowcast.model.cells import as_cells
 from flowcast.observations import Observations
@@ -26,7 +25,7 @@ from flowcast.validation.baselines import (
     without_values,
 )
 from flowcast.validation.classes import ALL_REPORTS, describe_reports
-from flowcast.validation.fits import FitTask, child_seed, fit, pack, read_inputs
+from flowcast.validation.fits import FitTask, child_seed, fit, pack_fold, read_inputs
 from flowcast.validation.scorecard import (
     ALL_FOLDS,
     ALONE,
@@ -37,7 +36,7 @@ from flowcast.validation.scorecard import (
 )
 from flowcast.validation.splits import Scheme, split_folds
 
-__all__ = ["FoldResult", "FoldTask", "cross_validate", "validate_fold"]
+__all__ = ["FoldResult", "FoldTask", "cross_validate", "period_in_fit", "validate_fold"]
 
 FIT: Final = "fit"
 METHODS: Final = ("laplace", "nuts")
@@ -182,14 +181,7 @@ def cross_validate(
         inputs.observations, scheme=scheme, folds=folds, seed=seed, families=families
     )
     for k, fold in enumerate(parts):
-        laid: dict[str, Any] = {"sampler.seed": child_seed(seed, k, 0)}
-        known = inputs
-        if fold.ahead:
-            laid["periods_ahead"] = fold.ahead
-            last = int((fold.fit.table["period_end"].max() - pd.Timedelta(days=1)).year)
-            held = None if inputs.covariates is None else held_from(inputs.covariates, last)
-            known = replace(inputs, covariates=held)
-        task = pack(known, fold.fit, laid)
+        task = pack_fold(inputs, fold, child_seed(seed, k, 0))
         tasks[f"fold {fold.name}"] = FoldTask(
             task,
             fold.held_out,
@@ -234,7 +226,7 @@ def validate_fold(task: FoldTask) -> FoldResult:
     """
     posterior = fit(task.fit)
     table = task.held_out.table
-    at = _period_in_fit(posterior, table)
+    at = period_in_fit(posterior, table)
     inside = at >= 0
     row, draws = np.empty(0, dtype=np.int64), np.empty((1, 0))
     if inside.any():
@@ -275,7 +267,7 @@ def _tail(table: pd.DataFrame) -> float:
     return float(value.quantile(TAIL)) if len(value) else 0.0
 
 
-def _period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64]:
+def period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64]:
     """Return the period of the fit that each row is of, -1 where it has no cell there."""
     latent, spec = posterior.log_flow, posterior.spec
     corridor = pd.MultiIndex.from_arrays([latent["origin"].values, latent["destination"].values])

@@ -1,21 +1,24 @@
 """Fits as tasks: everything a fit needs, as plain data that any machine can take."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 import yaml
 
 from flowcast.config import ModelSpec, apply_overrides, dump_model, validate_model
+from flowcast.covariates import held_from
 from flowcast.inference import fit_problem
 from flowcast.observations import Observations
 from flowcast.posterior import Posterior
 from flowcast.preparation import Inputs, ObservationsInput, PathInput, collect_inputs, prepare
+from flowcast.validation.splits import Fold
 
-__all__ = ["FitTask", "child_seed", "fit", "pack", "read_inputs"]
+__all__ = ["FitTask", "child_seed", "fit", "pack", "pack_fold", "read_inputs"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +87,21 @@ def pack(inputs: Inputs, observations: Observations, overrides: Mapping[str, Any
     """
     spec = lay_over(inputs.spec, overrides)
     return FitTask(spec.name, dump_model(spec), observations, inputs.covariates)
+
+
+def pack_fold(inputs: Inputs, fold: Fold, seed: int) -> FitTask:
+    """Return the fit of a fold as a task.
+
+    Where periods lie ahead they are estimated too, with covariates held at those of the last
+    fitted year.
+    """
+    laid: dict[str, Any] = {"sampler.seed": seed}
+    if fold.ahead:
+        laid["periods_ahead"] = fold.ahead
+        last = int((fold.fit.table["period_end"].max() - pd.Timedelta(days=1)).year)
+        held = None if inputs.covariates is None else held_from(inputs.covariates, last)
+        inputs = replace(inputs, covariates=held)
+    return pack(inputs, fold.fit, laid)
 
 
 def fit(task: FitTask) -> Posterior:

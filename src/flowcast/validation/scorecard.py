@@ -29,6 +29,7 @@ __all__ = [
     "PROBS",
     "SCORECARD_COLUMNS",
     "Row",
+    "clustered_se",
     "score_reports",
     "summarise_scores",
 ]
@@ -177,7 +178,7 @@ def _score(
     mine = own[names].to_numpy(np.float64)
     theirs = np.full_like(mine, np.nan) if other is None else other[names].to_numpy(np.float64)
     gap = mine if other is None else mine - theirs
-    se = (_clustered_se(gap, groups[by].to_numpy()) for by in ("cluster", "fold"))
+    se = (clustered_se(gap, groups[by].to_numpy()) for by in ("cluster", "fold"))
     columns = (mine.mean(axis=0), theirs.mean(axis=0), *se)
     for name, value, baseline, by_corridor, by_fold in zip(names, *columns, strict=True):
         yield Row("", name, value, baseline, "", value - baseline, by_corridor, by_fold)
@@ -200,7 +201,7 @@ def _whole(groups: pd.DataFrame, scores: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def _clustered_se(scores: FloatArray, cluster: NDArray[np.int64]) -> FloatArray:
+def clustered_se(scores: FloatArray, cluster: NDArray[np.int64]) -> FloatArray:
     """Return the standard error of each column's mean where rows of a cluster are dependent.
 
     ``sqrt(C / (C - 1) sum_c (sum_{i in c} (x_i - mean))**2) / n`` of C clusters; NaN of one.
