@@ -25,7 +25,7 @@ from flowcast.tables import write_table
 from flowcast.validation import cross_validate, crossval, verdict
 from flowcast.validation.classes import describe_kind
 from flowcast.validation.fits import FitTask
-from flowcast.validation.scorecard import PIT_BINS, summarise_scores
+from flowcast.validation.scorecard import PIT_BINS, score_reports, summarise_scores
 
 PLACES = ("AT", "DE", "FR", "PL", "SE")
 YEARS = tuple(range(2010, 2016))
@@ -322,3 +322,16 @@ def test_figures_tell_what_they_show(scored: Scored, tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 2
     with pytest.raises(UsageError, match="no transforms"):
         plot_pit(card[card["fold"] == "1"])
+
+
+def test_one_absurd_draw_does_not_decide_the_score_in_persons() -> None:
+    rng = np.random.default_rng(3)
+    draws = np.exp(rng.normal(4.0, 0.5, (600, 20)))
+    value = np.exp(rng.normal(4.0, 0.5, 20)).round()
+    usual = score_reports(draws, value, 1, 30.0)
+    draws[17] = 1e12  # as a Student-t on the log scale has now and then
+    absurd = score_reports(draws, value, 1, 30.0)
+    for metric in ("crps", "crps_tail", "crps_log"):
+        assert absurd[metric].mean() == pytest.approx(usual[metric].mean(), rel=0.05), metric
+    # Of few draws nothing is left out.
+    assert score_reports(draws[:50], value, 1)["crps"].mean() > 1e8

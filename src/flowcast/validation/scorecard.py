@@ -20,6 +20,8 @@ from flowcast.scores import (
     uniform_distance,
     within_skill,
 )
+from flowcast.validation.baselines.rows import N_DRAWS
+from flowcast.validation.baselines.rows import PROBS as QUANTILES
 from flowcast.validation.classes import ALL_REPORTS, fine_kinds, main_kinds
 
 __all__ = [
@@ -88,19 +90,21 @@ def score_reports(
         `mae_log` (absolute log error of the median), `crps`, `crps_tail` and `interval_score_50`,
         `_80`, `_95` in persons, `crps_log` of log(value + 1/2), `log_score`, `coverage_50`, `_80`,
         `_95` (1 or 0), `pit` and `log_median`, log(median + 1/2); NaN where there is no
-        prediction.
+        prediction. `crps` and `crps_tail` are those of 99 quantiles, as baselines have: with heavy
+        tails on the log scale persons have no mean, and the largest draw alone would decide.
     """
     there = np.isfinite(draws).all(axis=0)
     drawn, seen = draws[:, there], value[there]
+    persons = drawn if len(drawn) <= N_DRAWS else np.quantile(drawn, QUANTILES, axis=0)
     log_drawn, log_seen = np.log(drawn + LOG_SHIFT), np.log(seen + LOG_SHIFT)
     scores: dict[str, FloatArray] = {
         "mae_log": absolute_log_error(drawn, seen),
-        "crps": crps(drawn, seen),
+        "crps": crps(persons, seen),
         "crps_log": crps(log_drawn, log_seen),
         "log_score": _in_blocks(drawn, seen),
     }
     if tail is not None:
-        scores["crps_tail"] = crps_above(drawn, seen, tail)
+        scores["crps_tail"] = crps_above(persons, seen, tail)
     for prob in PROBS:
         scores[f"interval_score_{100 * prob:.0f}"] = interval_score(drawn, seen, prob)
     for prob, held in zip(PROBS, coverage(drawn, seen, PROBS), strict=True):
