@@ -12,7 +12,7 @@ from flowcast.errors import nearest
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["ELICITED", "PRIOR_SHAPES", "Prior"]
 
@@ -90,6 +90,31 @@ class Prior:
         ndarray, shape (size,) or ()
         """
         import numpy as np
+
+        drawn = np.asarray(self._underlying().rvs(size=size, random_state=rng))
+        if self.shape == "precision_gamma":
+            return np.asarray(drawn**-0.5)
+        return np.abs(drawn) if self.shape == "half_t" else drawn
+
+    def quantile(self, probability: "ArrayLike") -> "NDArray[np.float64]":
+        """Return quantiles, in the shape of the probabilities.
+
+        Examples
+        --------
+        >>> Prior.make("log_normal", [0.0, 0.3]).quantile([0.5]).tolist()
+        [1.0]
+        """
+        import numpy as np
+
+        at = np.asarray(probability, dtype=np.float64)
+        if self.shape == "precision_gamma":
+            return np.asarray(self._underlying().ppf(1.0 - at) ** -0.5)
+        # The two sides of a t folded at zero are one.
+        return np.asarray(self._underlying().ppf((1.0 + at) / 2 if self.shape == "half_t" else at))
+
+    def _underlying(self) -> Any:  # noqa: ANN401  # scipy has no types
+        """Return the distribution; for `precision_gamma` the precision's, for `half_t` unfolded."""
+        import numpy as np
         from scipy import stats
 
         a = self.numbers[0]
@@ -105,10 +130,7 @@ class Prior:
             "positive_normal": lambda: stats.truncnorm(-a / b, np.inf, loc=a, scale=b),
             "precision_gamma": lambda: stats.gamma(a, scale=1.0 / b),
         }
-        drawn = np.asarray(makers[self.shape]().rvs(size=size, random_state=rng))
-        if self.shape == "precision_gamma":
-            return np.asarray(drawn**-0.5)
-        return np.abs(drawn) if self.shape == "half_t" else drawn
+        return makers[self.shape]()
 
     def __repr__(self) -> str:
         names = PRIOR_SHAPES[self.shape]
