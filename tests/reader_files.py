@@ -139,6 +139,15 @@ REMITTANCES_2017: Sheets = {
         ["WORLD", 3, 14, 17],
     ],
 }
+SSP_BOOK: Sheets = {
+    "data": [
+        ["Model", "Scenario", "Region", "Variable", "Unit", 2010, 2015],
+        ["OECD Env-Growth", "SSP2", "DEU", "GDP|PPP", "billion US$2005/yr", 2800, 3000.5],
+        ["OECD Env-Growth", "SSP2", "World", "GDP|PPP", "billion US$2005/yr", 67000, 80000],
+        [None, None, None, None, None, None, None],
+        ["(c) SSP Public Database", None, None, None, None, None, None],
+    ]
+}
 
 
 FSI_2006: Sheets = {
@@ -277,6 +286,42 @@ CASES = [
         ("Week,", "Weekly,"),
         OTHER_CSV,
         {"destination": "DE"},
+    ),
+    Case(
+        "ssp_pathways",
+        "futures/ssp_wide.csv",
+        ("Region", "Area"),
+        ("Population,million", "Emissions|CO2,Mt"),
+        {"scenario": "SSP2"},
+    ),
+    Case(
+        "ssp_pathways",
+        "futures/ssp_long.csv",
+        ("variable", "item"),
+        ("NCAR", "CMIP5"),
+        {"scenario": "SSP2", "model": "NCAR"},
+        "-long",
+    ),
+    Case(
+        "ssp_pathways",
+        SSP_BOOK,
+        ("Unit", "Measure"),
+        None,
+        {"scenario": "SSP2", "model": "OECD Env-Growth"},
+    ),
+    Case(
+        "country_temperature",
+        "futures/country_temperature.csv",
+        ("dt_p10", "p10"),
+        OTHER_CSV,
+        {"scenario": "rcp85"},
+    ),
+    Case(
+        "global_temperature",
+        "futures/global_temperature.csv",
+        (",T,", ",temp,"),
+        OTHER_CSV,
+        {"scenario": "SSP245"},
     ),
 ]
 

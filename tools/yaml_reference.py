@@ -1,26 +1,39 @@
-"""Write docs/model_yaml.md, the reference of model files, from the classes that check them.
+"""Write docs/model_yaml.md and docs/scenario_yaml.md from the classes that check such files.
 
-``python tools/yaml_reference.py`` writes the page; with ``--check`` it only says whether the page
-is in step, and ends with 1 if it is not.
+``python tools/yaml_reference.py`` writes the pages; with ``--check`` it only says whether they are
+in step, and ends with 1 if one is not.
 """
 
 import ast
 import inspect
 import sys
 import textwrap
+from collections.abc import Iterable, Mapping
 from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 from annotated_types import Ge, Gt, Le, Lt
+from jinja2 import Environment, StrictUndefined
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from flowcast import config
 from flowcast.priors import ELICITED, PRIOR_SHAPES, Prior
+from flowcast.scenarios import DRIVERS, spec
+from flowcast.scenarios.distributions import SHAPES, Distribution
 
-PAGE: Final = Path(__file__).resolve().parents[1] / "docs" / "model_yaml.md"
+DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
+PAGE: Final = DOCS / "model_yaml.md"
+SCENARIO_PAGE: Final = DOCS / "scenario_yaml.md"
+
+SCENARIO_SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
+    ("the file", spec.Scenario),
+    ("data.NAME", spec.DataFile),
+    ("drivers.NAME", spec.Change),
+    ("shocks.NAME", spec.Shock),
+)
 
 # Top down, as one meets them in a file: the path of the key, and the class behind it.
 SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
@@ -113,6 +126,17 @@ measurement:
 
 
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Return the strings below the fields of a class and of those it is made of."""
+    bases = [
+        base for base in model.__bases__ if issubclass(base, BaseModel) and base is not BaseModel
+    ]
+    found: dict[str, str] = {}
+    for base in bases:
+        found |= attribute_docstrings(base)
+    return found | own_docstrings(model)
+
+
+def own_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the strings that stand below the fields of a class, as `pydantic` would read them."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(model)))
     body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
@@ -128,20 +152,32 @@ def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
 def describe_type(annotation: Any, field: FieldInfo) -> str:  # noqa: ANN401
     """Return what may stand for a field, in words."""
     origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return described(args[1:]) or describe_type(args[0], field)
     if origin in (Union, UnionType):
         inner = [describe_type(a, field) for a in args if a is not NoneType]
-        return ", ".join([*inner, "or `null`"])
+        return ", ".join([*inner, "or `null`"] if NoneType in args else inner)
+    if origin is Mapping:
+        return f"mapping: {describe_type(args[0], field)} to {describe_type(args[1], field)}"
     if origin is Literal:
         return ", ".join(f"`{value}`" for value in args)
     if origin is tuple:
         return f"list: {describe_type(args[0], field)}"
-    if annotation is Prior:
-        return "[prior](#priors)"
+    links = {Prior: "[prior](#priors)", Distribution: "[distribution](#distributions)"}
+    if annotation in links:
+        return links[annotation]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        path = next(path for path, model in SECTIONS if model is annotation)
+        sections = (*SECTIONS, *SCENARIO_SECTIONS)
+        path = next(path for path, model in sections if model is annotation)
         return f"[section](#{anchor(path)})"
     words = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text"}
     return words[annotation] + limits(field)
+
+
+def described(metadata: Iterable[object]) -> str | None:
+    """Return what a type says of itself, where the type alone would not tell."""
+    fields = (one for one in metadata if isinstance(one, FieldInfo))
+    return next((one.description for one in fields if one.description), None)
 
 
 def limits(field: FieldInfo) -> str:
@@ -182,7 +218,10 @@ def describe_default(field: FieldInfo) -> str:
         return f"`{names[0] if names else prior_text(value)}`"
     if isinstance(value, BaseModel):
         return "its defaults"
-    words = {None: "`null`", True: "`true`", False: "`false`", "": "empty", (): "`[]`"}
+    if isinstance(value, (dict, tuple)):
+        inside = ", ".join(f'"{one}"' for one in value)
+        return f"`{{{inside}}}`" if isinstance(value, dict) else f"`[{inside}]`"
+    words = {None: "`null`", True: "`true`", False: "`false`", "": "empty"}
     # 1 equals True: a number must not be looked up.
     return f"`{value:g}`" if type(value) in (int, float) else words.get(value, f"`{value}`")
 
@@ -202,7 +241,11 @@ def section(path: str, model: type[BaseModel]) -> str:
     for name, field in model.model_fields.items():
         if not field.exclude:
             meaning = told.get(name) or MEANINGS[f"{model.__name__}.{name}"]
-            cells = (f"`{name}`", describe_type(field.annotation, field), describe_default(field))
+            cells = (
+                f"`{name}`",
+                field.description or describe_type(field.annotation, field),
+                describe_default(field),
+            )
             lines.append(f"| {' | '.join(cells)} | {meaning} |")
     return "\n".join([*lines, ""])
 
@@ -233,19 +276,29 @@ def priors_section() -> str:
 
 
 def build_page() -> str:
-    """Return the page."""
+    """Return the page on model files."""
     return "\n".join([HEAD, *(section(*part) for part in SECTIONS), priors_section()])
 
 
+def build_scenario_page() -> str:
+    """Return the page on scenario files."""
+    text = (DOCS / "scenario_yaml.md.jinja").read_text(encoding="utf-8")
+    template = Environment(undefined=StrictUndefined, keep_trailing_newline=True).from_string(text)
+    sections = "\n".join(section(*part) for part in SCENARIO_SECTIONS)
+    return template.render(sections=sections, drivers=list(DRIVERS.values()), shapes=SHAPES)
+
+
 def main(arguments: list[str]) -> int:
-    """Write the page, or compare it."""
-    page = build_page()
+    """Write the pages, or compare them."""
+    pages = {PAGE: build_page(), SCENARIO_PAGE: build_scenario_page()}
     if "--check" in arguments:
-        in_step = PAGE.is_file() and PAGE.read_text(encoding="utf-8") == page
-        print(f"{PAGE.name} is {'in step' if in_step else 'NOT in step with flowcast.config'}")
-        return 0 if in_step else 1
-    PAGE.write_text(page, encoding="utf-8")
-    print(PAGE)
+        behind = [p for p, text in pages.items() if not p.is_file() or p.read_text("utf-8") != text]
+        for path in pages:
+            print(f"{path.name} is {'NOT ' if path in behind else ''}in step with the classes")
+        return 1 if behind else 0
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
+        print(path)
     return 0
 
 

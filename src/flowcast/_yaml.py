@@ -10,13 +10,28 @@ from flowcast.errors import Faults
 __all__ = ["load_yaml"]
 
 
+class _Loader(yaml.SafeLoader):
+    """The safe loader, but a key that stands twice is refused: YAML would take the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Return a mapping, each key of which stands in the file once."""
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value in seen:
+                told = f"key {key.value!r} a second time"
+                raise yaml.constructor.ConstructorError(problem=told, problem_mark=key.start_mark)
+            if isinstance(key, yaml.ScalarNode):
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def load_yaml(path: Path) -> dict[str, Any]:
     """Read a mapping from a YAML file.
 
     Raises
     ------
     InputError
-        If the file cannot be read, is not YAML, or holds no mapping.
+        If the file cannot be read, is not YAML, sets a key twice, or holds no mapping.
     """
     faults = Faults(str(path))
     try:
@@ -25,7 +40,7 @@ def load_yaml(path: Path) -> dict[str, Any]:
         faults.add(error.strerror or str(error), "a readable YAML file")
         faults.raise_if_any()
     try:
-        loaded = yaml.safe_load(text)
+        loaded = yaml.load(text, _Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         faults.add(

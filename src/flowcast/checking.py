@@ -1,7 +1,8 @@
 """Checking files before anything is computed: what a path is, and every fault in it.
 
-A table is told by its columns, a model by its suffix, a run by its manifest. A folder stands for
-the tables and models in it; a model for the data files it names too.
+A table is told by its columns, a model or a scenario by its keys, a run by its manifest. A folder
+stands for what lies in it; a model for the data files it names too, a scenario for the scenarios it
+builds on.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from flowcast.observations import read_observations
 from flowcast.persistence import check_run, is_run, read_run
 from flowcast.posterior import Posterior
 from flowcast.resources import embedded_names, embedded_path
+from flowcast.scenarios import needed_files, read_scenario, scenario_names
 
 __all__ = [
     "Checked",
@@ -42,6 +44,7 @@ Kind = Literal[
     "errors of stocks",
     "alternatives",
     "model",
+    "scenario",
     "run",
     "folder",
     "unknown",
@@ -116,8 +119,9 @@ def check_path(path: str | Path) -> list[Checked]:
     ----------
     path
         A table of observations, places, corridors, stocks, vital events or qualities of places; a
-        model (its YAML file, its folder, or the name of an embedded one); a YAML file of errors of
-        stocks; a run folder; or any folder that holds such files.
+        model (its YAML file, its folder, or the name of an embedded one); a scenario (its YAML file
+        or the name of an embedded one); a YAML file of errors of stocks; a run folder; or any
+        folder that holds such files.
 
     Returns
     -------
@@ -138,15 +142,19 @@ def check_path(path: str | Path) -> list[Checked]:
         return [_check_table(place)]
     if place.is_dir():
         return _check_folder(place)
-    if str(path) in embedded_names("models"):
+    models, scenarios = embedded_names("models"), scenario_names()
+    if str(path) in models:
         return check_inputs(embedded_path("models", str(path), "model.yaml"))
+    if str(path) in scenarios:
+        return [_attempt(str(path), "scenario", lambda: _summarise_scenario(path))]
     beside = [p.name for p in place.parent.iterdir()] if place.parent.is_dir() else []
-    hint = nearest(place.name, [*beside, *embedded_names("models")]) or ""
-    fault = Fault(str(path), "no such file or folder", "a table, a model or a folder", hint=hint)
+    hint = nearest(place.name, [*beside, *models, *scenarios]) or ""
+    allowed = "a table, a model, a scenario or a folder"
+    fault = Fault(str(path), "no such file or folder", allowed, hint=hint)
     return [Checked(str(path), "unknown", faults=(fault,))]
 
 
-def _attempt(path: Path, kind: Kind, summarise: Callable[[], str]) -> Checked:
+def _attempt(path: Path | str, kind: Kind, summarise: Callable[[], str]) -> Checked:
     try:
         return Checked(str(path), kind, summarise())
     except InputError as error:
@@ -218,8 +226,9 @@ def _check_as(path: Path, kind: Kind, codes: frozenset[str] | str | None) -> Che
 
 
 def _check_yaml(path: Path) -> list[Checked]:
-    """Check a YAML file: alternatives or errors of stocks by its keys, otherwise a model."""
+    """Check a YAML file: alternatives, errors of stocks, a scenario by its keys; else a model."""
     from flowcast.accounting.stock_errors import StockErrors, read_stock_errors
+    from flowcast.scenarios import Scenario
 
     try:
         keys = {str(key) for key in load_yaml(path)}
@@ -229,7 +238,10 @@ def _check_yaml(path: Path) -> list[Checked]:
         from flowcast.validation.named import read_alternatives
 
         return [_attempt(path, "alternatives", lambda: ", ".join(read_alternatives(path)))]
-    if "name" in keys or not keys or _alike(keys, ModelSpec) >= _alike(keys, StockErrors):
+    as_model = _alike(keys, ModelSpec)
+    if _alike(keys, Scenario) > max(as_model, _alike(keys, StockErrors)):
+        return [_attempt(path, "scenario", lambda: _summarise_scenario(path))]
+    if "name" in keys or not keys or as_model >= _alike(keys, StockErrors):
         return check_inputs(path)
 
     def summarise() -> str:
@@ -357,6 +369,13 @@ def _summarise_qualities(path: Path) -> str:
     from flowcast.accounting.stock_errors import read_place_qualities
 
     return f"{len(read_place_qualities(path))} places"
+
+
+def _summarise_scenario(path: str | Path) -> str:
+    spec = read_scenario(path).spec
+    files = needed_files(spec)
+    needs = f"; needs {', '.join(files)}" if files else ""
+    return f"{spec.name}: {len(spec.drivers)} changes, {len(spec.shocks)} shocks{needs}"
 
 
 def _summarise_run(folder: Path) -> str:

@@ -15,6 +15,7 @@ from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_publish import publish
+from flowcast._cli_scenarios import scenarios_app
 from flowcast._cli_sensitivity import sensitivity
 from flowcast._cli_sources import sources_app
 from flowcast._cli_table import table
@@ -50,6 +51,7 @@ app.command()(validate)
 app.command()(publish)
 app.command()(sensitivity)
 app.add_typer(ages_app)
+app.add_typer(scenarios_app)
 
 
 def main() -> None:
@@ -93,7 +95,7 @@ def demo(
 def check(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", show_default=False)],
 ) -> None:
-    """Check data, models, runs or folders, and list every fault."""
+    """Check data, models, scenarios, runs or folders, and list every fault."""
     from flowcast.checking import check_paths
     from flowcast.errors import InputError
 

@@ -12,7 +12,7 @@ from flowcast.errors import nearest
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["ELICITED", "PRIOR_SHAPES", "Prior"]
 
@@ -123,6 +123,24 @@ class Prior:
             return np.asarray(density + np.log(2.0) - 3.0 * np.log(value))
         both_sides = np.log(2.0) if self.shape == "half_t" else 0.0
         return np.asarray(self._distribution().logpdf(value) + both_sides)
+
+    def quantile(self, probability: "ArrayLike") -> "NDArray[np.float64]":
+        """Return quantiles, in the shape of the probabilities.
+
+        Examples
+        --------
+        >>> Prior.make("log_normal", [0.0, 0.3]).quantile([0.5]).tolist()
+        [1.0]
+        """
+        import numpy as np
+
+        at = np.asarray(probability, dtype=np.float64)
+        if self.shape == "precision_gamma":
+            return np.asarray(self._distribution().ppf(1.0 - at) ** -0.5)
+        # The two sides of a t folded at zero are one.
+        return np.asarray(
+            self._distribution().ppf((1.0 + at) / 2 if self.shape == "half_t" else at)
+        )
 
     def _distribution(self) -> Any:  # noqa: ANN401  # scipy publishes no types
         """Return the prior in scipy; of half_t both sides, of precision_gamma the precision."""

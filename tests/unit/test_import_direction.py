@@ -21,6 +21,7 @@ COMMAND_LINE = (
     "_cli_indicators",
     "_cli_publish",
     "_cli_sensitivity",
+    "_cli_scenarios",
     "_cli_sources",
     "_cli_table",
     "_cli_validate",

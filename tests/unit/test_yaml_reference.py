@@ -11,6 +11,8 @@ from pydantic import BaseModel, Field
 
 from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec, Sampler, dump_model
 from flowcast.priors import ELICITED, PRIOR_SHAPES
+from flowcast.scenarios import DRIVERS, read_scenario
+from flowcast.scenarios.distributions import SHAPES
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,6 +43,7 @@ def test_check_tells_whether_the_page_is_in_step(
 ) -> None:
     elsewhere = tmp_path / "model_yaml.md"
     tool["main"].__globals__["PAGE"] = elsewhere
+    tool["main"].__globals__["SCENARIO_PAGE"] = tmp_path / "scenario_yaml.md"
     assert tool["main"](["--check"]) == 1
     assert "NOT in step" in capsys.readouterr().out
     assert tool["main"]([]) == 0
@@ -143,6 +146,47 @@ def test_types_are_told_in_words(page: str, key: str, said: str) -> None:
 )
 def test_defaults_are_told_as_they_are_written(page: str, key: str, said: str) -> None:
     assert said in [cells[2] for cells in rows(page) if cells[0] == f"`{key}`"]
+
+
+# The page on scenario files
+
+
+@pytest.fixture(scope="module")
+def scenario_page(tool: dict[str, Any]) -> str:
+    return str(tool["build_scenario_page"]())
+
+
+def test_the_scenario_page_is_in_step_with_its_classes(scenario_page: str) -> None:
+    committed = (ROOT / "docs" / "scenario_yaml.md").read_text(encoding="utf-8")
+    assert committed == scenario_page, "run: python tools/yaml_reference.py"
+
+
+def test_every_key_and_driver_of_scenarios_is_on_their_page(
+    scenario_page: str, tool: dict[str, Any]
+) -> None:
+    told = {cells[0].strip("`") for cells in rows(scenario_page)}
+    models = [model for _, model in tool["SCENARIO_SECTIONS"]]
+    assert {name for model in models for name in model.model_fields} <= told
+    assert [c[0] for c in rows(scenario_page) if len(c[3].split()) < 2] == []
+    assert [name for name in (*DRIVERS, *SHAPES) if f"| `{name}` |" not in scenario_page] == []
+    assert "| `years` | years, or `null` |" in scenario_page
+    assert "| `of` | [driver](#drivers), or `null` |" in scenario_page
+
+
+def test_links_lead_to_sections_of_the_scenario_page(
+    scenario_page: str, tool: dict[str, Any]
+) -> None:
+    headings = [line[3:] for line in scenario_page.splitlines() if line.startswith("## ")]
+    links = set(re.findall(r"\]\(#([^)]+)\)", scenario_page))
+    assert links <= {tool["anchor"](heading) for heading in headings}
+
+
+def test_the_example_is_a_valid_scenario(scenario_page: str, tmp_path: Path) -> None:
+    block = re.search(r"```yaml\n(.+?)```", scenario_page, re.DOTALL)
+    assert block
+    path = tmp_path / "dry_decade.yaml"
+    path.write_text(block[1], encoding="utf-8")
+    assert set(read_scenario(path).spec.shocks) == {"drought"}
 
 
 class Planted(BaseModel):

@@ -142,6 +142,27 @@ _ALL: Final = {
     "search_index": Reader(
         "search", "read_index", "your own export", "search terms in the form of Google Trends (CSV)"
     ),
+    "ssp_pathways": Reader(
+        "iiasa",
+        "read_pathways",
+        "IIASA",
+        "SSP Public Database: population, GDP, urban share by country (CSV, workbook)",
+        "covariates",
+    ),
+    "country_temperature": Reader(
+        "climate",
+        "read_country_temperature",
+        "Ricke and others",
+        "temperatures by country from CMIP5 (CSV)",
+        "covariates",
+    ),
+    "global_temperature": Reader(
+        "climate",
+        "read_global_temperature",
+        "Disp_sim and MimiGIVE",
+        "temperature of the world by pathway, FaIR (CSV)",
+        "covariates",
+    ),
 }
 READERS: Final[Mapping[str, Reader]] = MappingProxyType(_ALL)
 """Every reader by name."""
