@@ -20,7 +20,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.around31 import MODEL, STOCK_YEARS, YEARS, Around, read_case
-from benchmarks.cases import read_table, shared
+from benchmarks.cases import read_imem31, read_table, shared
 from benchmarks.pages import add_keep, command_line, keep
 from benchmarks.world import read_world
 from benchmarks.world_stocks import point_flows
@@ -150,11 +150,7 @@ def main() -> None:
     add_keep(parser)
     args = parser.parse_args()
     folder = Path(tempfile.mkdtemp())
-    case = read_case(folder)
-    name = "case_imem31_2002_2008"
-    frame = read_table(shared() / "data" / "flows" / name / "case.csv.gz")
-    frame[["orig", "dest"]] = frame[["orig", "dest"]].replace({"EL": "GR", "UK": "GB"})
-    table = run(case, frame, args.schemes, args.out)
+    table = run(read_case(folder), read_imem31(folder).frame, args.schemes, args.out)
     table.to_csv(args.out / "schemes31.csv", index=False)
     if args.keep:
         title = "31 countries under every scheme"

@@ -4,8 +4,9 @@ The public names below are loaded on first use, so that importing flowcast (and 
 for help) costs nothing.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from flowcast._lazy import lazy_names
 
 __version__ = "0.1.0"
 
@@ -61,15 +62,4 @@ _HOME = {
 
 __all__ = ["__version__", *_HOME]
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name from its module on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value: object = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -1,17 +1,15 @@
 """``flowcast indicators``: a run beside what others measure, and the catalogue of it."""
 
-import csv
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._cli_entries import FORMATS, Form, emit_entries, emit_known
 from flowcast._cli_options import Out, Run
 from flowcast._command import SubCommands, require_word
 from flowcast._outcome import emit_table
-from flowcast._terminal import Column, say, show_table
+from flowcast._terminal import say
 
 if TYPE_CHECKING:
     from flowcast.validation.catalogue import Indicator
@@ -19,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["indicators_app"]
 
 LISTED: Final = ("id", "kind", "estimate", "unit", "years", "title")
-FORMATS: Final = ("table", "csv", "json")
 SCORE: Final = "score"
 
 
@@ -48,7 +45,6 @@ Own = Annotated[
     Path | None,
     typer.Option("--catalogue", metavar="F", help="A catalogue of your own, added to the list."),
 ]
-Form = Annotated[str, typer.Option("--format", metavar="FMT", help="table, csv or json.")]
 Files = Annotated[
     list[Path],
     typer.Argument(
@@ -114,16 +110,7 @@ def list_indicators(
     require_word(kind, KINDS, "--kind")
     require_word(form, FORMATS, "--format")
     entries = [_plain(entry) for entry in load_catalogue(catalogue).select(kind)]
-    if form == "json":
-        print(json.dumps(entries, indent=2, ensure_ascii=False))
-    elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, INDICATOR_COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(entries)
-    else:
-        rows = [[entry[name] for name in LISTED] for entry in entries]
-        title = f"{len(rows)} indicator{'' if len(rows) == 1 else 's'}"
-        show_table(title, [Column(name) for name in LISTED], rows)
+    emit_entries(entries, INDICATOR_COLUMNS, LISTED, form, "indicator")
 
 
 @indicators_app.command("show")
@@ -137,13 +124,7 @@ def show_indicator(indicator: Id, form: Form = "table", catalogue: Own = None) -
     registry = load_registry()
     publishers = dict.fromkeys(registry.entry(source).publisher for source in entry.sources)
     known = _plain(entry) | {"publisher": "; ".join(publishers)}
-    if form == "json":
-        print(json.dumps(known, indent=2, ensure_ascii=False))
-        return
-    width = max(len(name) for name in known)
-    for name, text in known.items():
-        if text:
-            print(f"{name:<{width}}  {text}")
+    emit_known(known, form)
 
 
 @indicators_app.command("prepare")

@@ -12,6 +12,7 @@ __all__ = [
     "Places",
     "Quiet",
     "Reports",
+    "Resume",
     "Run",
     "Scheduler",
     "Settings",
@@ -40,6 +41,14 @@ Places = Annotated[
 ]
 Corridors = Annotated[
     Path | None, typer.Option(metavar="F", help="Covariates of corridors, instead of the model's.")
+]
+Resume = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Folder where finished fits are kept, and taken up again.",
+        show_default="a hidden one in runs, removed at the end",
+    ),
 ]
 Settings = Annotated[
     list[str] | None,

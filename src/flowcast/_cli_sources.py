@@ -1,15 +1,14 @@
 """The commands about sources: what there is, what is known of one, its file, data quality."""
 
-import csv
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
+from flowcast._cli_entries import FORMATS, Form, emit_entries, emit_known
 from flowcast._command import SubCommands, require_word
-from flowcast._terminal import Column, say, show_table
+from flowcast._terminal import say
 
 if TYPE_CHECKING:
     from flowcast.sources.registry import SourceEntry
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 __all__ = ["sources_app"]
 
 LISTED: Final = ("id", "publisher", "family", "measure", "role", "title")
-FORMATS: Final = ("table", "csv", "json")
 REPORTED: Final = ("html", "csv", "json")
 
 
@@ -36,7 +34,6 @@ Own = Annotated[
     Path | None,
     typer.Option("--registry", metavar="F", help="A registry of your own, added to the list."),
 ]
-Form = Annotated[str, typer.Option("--format", metavar="FMT", help="table, csv or json.")]
 
 
 @sources_app.command("list")
@@ -60,16 +57,7 @@ def list_sources(
     require_word(role, SOURCE_ROLES, "--role")
     require_word(form, FORMATS, "--format")
     entries = [_plain(entry) for entry in load_registry(registry).select(family, role)]
-    if form == "json":
-        print(json.dumps(entries, indent=2, ensure_ascii=False))
-    elif form == "csv":
-        writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(entries)
-    else:
-        rows = [[entry[name] for name in LISTED] for entry in entries]
-        title = f"{len(rows)} source{'' if len(rows) == 1 else 's'}"
-        show_table(title, [Column(name) for name in LISTED], rows)
+    emit_entries(entries, COLUMNS, LISTED, form, "source")
 
 
 @sources_app.command("show")
@@ -81,15 +69,10 @@ def show_source(source: Id, form: Form = "table", registry: Own = None) -> None:
     require_word(form, FORMATS[::2], "--format")
     entry = load_registry(registry).entry(source)
     known = _plain(entry)
-    if form == "json":
-        print(json.dumps(known, indent=2, ensure_ascii=False))
-        return
-    path = cached_path(entry, cache_folder())
-    known["on disk"] = str(path) if path.is_file() else ""
-    width = max(len(name) for name in known)
-    for name, text in known.items():
-        if text:
-            print(f"{name:<{width}}  {text}")
+    if form != "json":
+        path = cached_path(entry, cache_folder())
+        known["on disk"] = str(path) if path.is_file() else ""
+    emit_known(known, form)
 
 
 @sources_app.command("fetch")

@@ -13,6 +13,7 @@ from flowcast._cli_options import (
     Places,
     Quiet,
     Reports,
+    Resume,
     Scheduler,
     Settings,
     Workers,
@@ -75,14 +76,7 @@ def validate(
     ] = None,
     scheduler: Scheduler = None,
     workers: Workers = None,
-    resume: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Folder where finished folds are kept, and taken up again.",
-            show_default="a hidden one in runs, removed at the end",
-        ),
-    ] = None,
+    resume: Resume = None,
     settings: Settings = None,
     quiet: Quiet = False,
 ) -> None:

@@ -15,6 +15,7 @@ __all__ = [
     "HeldOutError",
     "InputError",
     "UsageError",
+    "did_you_mean",
     "nearest",
     "require_word",
 ]
@@ -25,6 +26,18 @@ def nearest(name: str, allowed: Iterable[str]) -> str | None:
     by_fold = {str(a).casefold(): str(a) for a in allowed}
     hits = get_close_matches(name.casefold(), by_fold, n=1, cutoff=0.6)
     return by_fold[hits[0]] if hits else None
+
+
+def did_you_mean(name: str, allowed: Iterable[str]) -> str:
+    """Return the end of a message that suggests the nearest allowed name; nothing if none is near.
+
+    Examples
+    --------
+    >>> did_you_mean("closd", ("closed", "open"))
+    '; did you mean closed?'
+    """
+    hint = nearest(name, allowed)
+    return f"; did you mean {hint}?" if hint else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +108,7 @@ def require_word(name: str, given: object, allowed: Iterable[str]) -> None:
     """
     words = [str(word) for word in allowed]
     if given not in words:
-        hint = nearest(str(given), words)
-        also = f"; did you mean {hint}?" if hint else ""
+        also = did_you_mean(str(given), words)
         raise UsageError(f"({name}) | found {given!r}; allowed: {', '.join(words)}{also}")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from flowcast._hashes import joint_hash
 from flowcast._observation_checks import (
     KEY_WORDS,
     MIRROR_KEY,
@@ -248,7 +249,7 @@ class Observations:
         ]
         if faults:
             raise InputError(faults)
-        digest = hashlib.sha256("".join(p.sha256 for p in parts).encode()).hexdigest()
+        digest = joint_hash(p.sha256 for p in parts)
         fixes = tuple(fix for p in parts for fix in p.fixes)
         barred = tuple(one for p in parts for one in p.barred)
         name = " + ".join(p.name for p in parts)

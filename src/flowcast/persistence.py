@@ -9,7 +9,6 @@ latent flows, which may be many gigabytes, only names and sizes: each piece of t
 that is compared when it is read. `check_run` compares every hash.
 """
 
-import hashlib
 import json
 import math
 import platform
@@ -24,6 +23,7 @@ import pandas as pd
 
 from flowcast import __version__
 from flowcast._atomic import atomic_folder, partial_folders
+from flowcast._hashes import file_hash
 from flowcast._netcdf import Json, plain_json, read_tree, storable_tree, write_tree
 from flowcast._zarr import is_flow_data, read_store, stored_at, write_store
 from flowcast.config import dump_model, read_model
@@ -246,9 +246,7 @@ def _versions() -> dict[str, str]:
 
 
 def _describe(path: Path) -> dict[str, Any]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"sha256": digest, "bytes": path.stat().st_size}
+    return {"sha256": file_hash(path), "bytes": path.stat().st_size}
 
 
 def _read_manifest(place: Path, faults: Faults) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import xarray as xr
 import yaml
 from numpy.typing import NDArray
 
+from flowcast._hashes import file_hash
 from flowcast._source_roles import REGISTRY_FILE
 from flowcast.config import ModelSpec, dump_model, read_model
 from flowcast.covariates import read_covariates
@@ -68,12 +69,6 @@ class Prepared:
 
     problem: Problem
     notes: tuple[str, ...]
-
-
-def _hash(path: Path) -> str:
-    from hashlib import sha256
-
-    return sha256(path.read_bytes()).hexdigest()
 
 
 def _resolve(given: PathInput, declared: str | None, spec: ModelSpec) -> Path | None:
@@ -138,7 +133,7 @@ def collect_inputs(
     read = _read_all(observations, spec, declared)
     if covariates is not None and spec.codes == "iso":
         covariates = _same_codes(covariates, read)
-    return Inputs(spec, read, covariates, {f.name: _hash(f) for f in files})
+    return Inputs(spec, read, covariates, {f.name: file_hash(f) for f in files})
 
 
 def _covariate_places(covariates: xr.Dataset) -> list[str]:

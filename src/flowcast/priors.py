@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from flowcast.errors import nearest
+from flowcast.errors import did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,11 +57,8 @@ class Prior:
             Naming what was found, what is allowed and the nearest shape.
         """
         if shape not in PRIOR_SHAPES:
-            hint = nearest(shape, PRIOR_SHAPES)
-            raise ValueError(
-                f"unknown prior '{shape}'; allowed: {', '.join(PRIOR_SHAPES)}"
-                + (f"; did you mean {hint}?" if hint else "")
-            )
+            also = did_you_mean(shape, PRIOR_SHAPES)
+            raise ValueError(f"unknown prior '{shape}'; allowed: {', '.join(PRIOR_SHAPES)}{also}")
         names = PRIOR_SHAPES[shape]
         listed = list(numbers) if isinstance(numbers, Sequence) else [numbers]
         if len(listed) != len(names):

@@ -10,7 +10,7 @@ import xarray as xr
 
 from flowcast.accounting._kernels import Refused
 from flowcast.accounting._margins import FloatArray
-from flowcast.errors import Fault, Faults, InputError, UsageError, nearest
+from flowcast.errors import Fault, Faults, InputError, UsageError, did_you_mean, nearest
 from flowcast.vocabulary import PERSONS
 
 __all__ = [
@@ -159,8 +159,7 @@ def _require_labels(what: str, array: xr.DataArray, dims: Sequence[str]) -> None
         raise UsageError(f"({what}) | found {type(array).__name__}; allowed: an xarray.DataArray")
     for dim in dims:
         if dim not in array.dims:
-            hint = nearest(dim, map(str, array.dims))
-            also = f"; did you mean {hint}?" if hint else ""
+            also = did_you_mean(dim, map(str, array.dims))
             found = ", ".join(map(str, array.dims)) or "none"
             raise UsageError(
                 f"({what}) | found dims {found}; allowed: {', '.join(dims)}, and draws{also}"

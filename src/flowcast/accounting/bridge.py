@@ -6,7 +6,6 @@ between the two dates, and the model learns their bias and noise where registers
 corridors. They carry the names, hashes and roles of the tables they were made of.
 """
 
-import hashlib
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -18,6 +17,7 @@ import pandas as pd
 import xarray as xr
 from numpy.typing import NDArray
 
+from flowcast._hashes import file_hash, joint_hash
 from flowcast._source_roles import read_roles, registered_role
 from flowcast.accounting._named import check_values, refuse_dims, same_labels
 from flowcast.errors import Faults, HeldOutError, UsageError, require_word
@@ -91,8 +91,7 @@ def stock_source(
         If the registry has faults.
     """
     registered = registered_role(name, read_roles(*([registry] if registry else [])))
-    digest = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-    return StockSource(name, digest, "held_out" if registered == "heldout" else role)
+    return StockSource(name, file_hash(path), "held_out" if registered == "heldout" else role)
 
 
 def bridge_flows(
@@ -232,8 +231,7 @@ def log_reports(
     )
     whole = f"{name} [{len(frame):,} of {told.median.size:,} corridors and periods, from {made}]"
     found = observations_from_frame(frame, name=whole, declared_places=declared_places)
-    joined = found.sha256 + "".join(s.sha256 for s in sources)
-    return replace(found, sha256=hashlib.sha256(joined.encode()).hexdigest())
+    return replace(found, sha256=joint_hash([found.sha256, *(s.sha256 for s in sources)]))
 
 
 def _require_fit(sources: Sequence[StockSource]) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flowcast.accounting._age_curves import group_nodes
 from flowcast.accounting.ages import AgeTable
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, did_you_mean
 from flowcast.priors import Prior
 
 __all__ = ["AGE_PRIORS", "NOISE_PRIOR", "AgePrior", "age_terms", "build_age_model", "rc_parameters"]
@@ -263,8 +263,7 @@ def _own_weight(counts: FloatArray, names: tuple[str, ...]) -> FloatArray:
 def _laid_over(priors: Mapping[str, AgePrior], names: tuple[str, ...]) -> list[AgePrior]:
     for name in priors:
         if name not in names:
-            hint = nearest(name, names)
-            also = f"; did you mean {hint}?" if hint else ""
+            also = did_you_mean(name, names)
             raise UsageError(
                 f"(priors, {name}) | found no such term; allowed: {', '.join(names)}{also}"
             )

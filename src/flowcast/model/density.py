@@ -18,7 +18,7 @@ from flowcast.model.curvature import climb, curvature, symmetric_root
 from flowcast.model.evaluation import evaluate, solve
 from flowcast.model.fused import by_definition, core_in_place
 from flowcast.model.hyper import HyperLayout, build_layout
-from flowcast.model.problem import Problem
+from flowcast.model.problem import Problem, has_heavy_tails
 from flowcast.model.scratch import scratch
 from flowcast.model.sites import initial_sites, update_sites
 
@@ -194,12 +194,8 @@ def refit_sites(
 
 def is_gaussian(problem: Problem) -> bool:
     """Return whether nothing needs a stand-in: no Poisson counts or floors, and normal tails."""
-    tails = problem.spec.tails
-    heavy = tails.reports is not None
-    heavy |= tails.innovations is not None and problem.parts.path
-    heavy |= tails.reporters is not None and problem.coefficients.n_unit > 0
     counted = problem.spec.measurement.counts == "poisson" or problem.reports.censored.any()
-    return not counted and not heavy
+    return not counted and not has_heavy_tails(problem)
 
 
 def find_mode(

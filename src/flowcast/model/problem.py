@@ -18,7 +18,15 @@ from flowcast.model.process import CellCovariates
 from flowcast.model.reports import CHANNELS, SIDES, Reports
 from flowcast.model.totals_rows import Totals
 
-__all__ = ["Blocks", "Coefficients", "Parts", "Problem", "build_problem", "share_positions"]
+__all__ = [
+    "Blocks",
+    "Coefficients",
+    "Parts",
+    "Problem",
+    "build_problem",
+    "has_heavy_tails",
+    "share_positions",
+]
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -328,3 +336,11 @@ def build_problem(
 def with_values(problem: Problem, value: FloatArray) -> Problem:
     """Return the same problem with other counts: for simulated worlds on one design."""
     return replace(problem, reports=replace(problem.reports, value=value))
+
+
+def has_heavy_tails(problem: Problem) -> bool:
+    """Return whether some spread that the problem has is a Student-t."""
+    tails = problem.spec.tails
+    heavy = tails.reports is not None
+    heavy |= tails.innovations is not None and problem.parts.path
+    return heavy or (tails.reporters is not None and problem.coefficients.n_unit > 0)

@@ -7,6 +7,7 @@ from typing import Final
 
 import pandas as pd
 
+from flowcast._sheet import Sheet
 from flowcast._tabular import read_raw
 from flowcast.errors import Faults
 from flowcast.posterior import Posterior
@@ -124,22 +125,15 @@ def read_scorecard(path: str | Path) -> pd.DataFrame:
         With every column that is missing and every cell that is not what it should be.
     """
     faults = Faults(str(path))
-    raw = read_raw(Path(path), faults)
+    sheet = Sheet(read_raw(Path(path), faults), faults)
     faults.raise_if_any()
-    frame = raw.frame
-    for column in (name for name in SCORECARD_COLUMNS if name not in frame):
+    for column in (name for name in SCORECARD_COLUMNS if not sheet.has(name)):
         faults.add("no such column", "the columns of a scorecard", column=column)
     faults.raise_if_any()
-    out = frame[list(SCORECARD_COLUMNS)].astype("object")
-    for column in NUMBERS:
-        numbers = pd.to_numeric(frame[column], errors="coerce")
-        for at in (frame[column].notna() & numbers.isna()).to_numpy().nonzero()[0]:
-            found = repr(frame[column].iloc[at])
-            faults.add(found, "a number or nothing", row=int(raw.rows[at]), column=column)
-        out[column] = numbers
     for column in WORDS:
-        for at in frame[column].isna().to_numpy().nonzero()[0]:
-            faults.add("nothing", "a word", row=int(raw.rows[at]), column=column)
+        sheet.required(column, "a word")
+    numbers = {column: sheet.numbers(column, "a number or nothing") for column in NUMBERS}
     faults.raise_if_any()
-    out["apart"] = frame["apart"].astype("str").str.lower() == "true"
+    out = sheet.raw.frame[list(SCORECARD_COLUMNS)].astype("object").assign(**numbers)
+    out["apart"] = sheet.cells("apart").astype("str").str.lower() == "true"
     return out

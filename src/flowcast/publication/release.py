@@ -4,29 +4,31 @@ Everything in it follows from the run and its scorecards, so that a second time 
 bytes: it holds no date of its own.
 """
 
-import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
 
 from flowcast._atomic import atomic_folder
+from flowcast._hashes import file_hash
 from flowcast.config import dump_model
 from flowcast.errors import Fault, FlowcastError, InputError
-from flowcast.estimates import summarise
+from flowcast.estimates import estimate_tables
 from flowcast.persistence import read_run
 from flowcast.posterior import Posterior, describe_inference
 from flowcast.publication.judge import Judgement, judge_release, read_scorecard
 from flowcast.scorecard_page import render_scorecard
 from flowcast.sources import load_registry
 from flowcast.tables import write_table
-from flowcast.vocabulary import ESTIMATE_MEASURES, EstimateMeasure
 
 __all__ = ["PublicationRefusedError", "publish"]
 
 PROBS: Final = (0.8, 0.95)
+WHOLE: Final = sys.maxsize
+"""Rows of a part: a table of each measure in one."""
 CHECKSUMS: Final = "SHA256SUMS"
 COLUMNS: Final = {
     "origin": "code of the place of origin; empty where a row is about all of them",
@@ -108,7 +110,8 @@ def publish(
     if not judgement.passed and not force:
         raise PublicationRefusedError(str(run), judgement.reasons)
     with atomic_folder(target) as folder:
-        for name, table in _tables(posterior):
+        for table in estimate_tables(posterior, probs=PROBS, rows=WHOLE):
+            name = table["measure"].iloc[0]
             write_table(table, folder / f"{name}.csv")
             write_table(table, folder / f"{name}.parquet")
         for card in cards:
@@ -127,15 +130,6 @@ def publish(
 
 def _write(path: Path, text: str) -> None:
     path.write_text(text if text.endswith("\n") else f"{text}\n", encoding="utf-8")
-
-
-def _tables(posterior: Posterior) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Yield name and estimate table of every measure that the model has."""
-    measures: Sequence[EstimateMeasure] = (
-        ("stock",) if posterior.spec.quantity == "stock" else ESTIMATE_MEASURES  # type: ignore[assignment]
-    )
-    for measure in measures:
-        yield measure, summarise(posterior, measure=measure, probs=PROBS)
 
 
 def _dictionary() -> str:
@@ -206,7 +200,7 @@ def _readme(posterior: Posterior, judgement: Judgement, *, forced: bool) -> str:
 
 def _checksums(folder: Path) -> str:
     lines = [
-        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}"
+        f"{file_hash(path)}  {path.relative_to(folder).as_posix()}"
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     ]

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final, Literal, get_args
 
-from flowcast.errors import Fault, InputError, nearest
+from flowcast.errors import Fault, InputError, did_you_mean, nearest
 
 __all__ = ["DRIVERS", "OPERATIONS", "Driver", "Operation", "Sign", "driver"]
 
@@ -112,11 +112,8 @@ class Driver:
         if value in self.states:
             return self.states[value]
         allowed = ", ".join(self.states) or "a number"
-        hint = nearest(value, self.states)
-        raise ValueError(
-            f"no state {value!r} of {self.name}; allowed: {allowed}"
-            + (f"; did you mean {hint}?" if hint else "")
-        )
+        also = did_you_mean(value, self.states)
+        raise ValueError(f"no state {value!r} of {self.name}; allowed: {allowed}{also}")
 
 
 _INCOME_BASES = tuple(f"US${year} PPP per person" for year in (2011, 2017, 2021))

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from flowcast.errors import nearest
+from flowcast.errors import did_you_mean
 from flowcast.priors import PRIOR_SHAPES, Prior
 
 if TYPE_CHECKING:
@@ -64,11 +64,8 @@ class Distribution:
             Naming what was found, what is allowed and the nearest shape.
         """
         if shape not in SHAPES:
-            hint = nearest(shape, SHAPES)
-            raise ValueError(
-                f"unknown distribution '{shape}'; allowed: {', '.join(SHAPES)}"
-                + (f"; did you mean {hint}?" if hint else "")
-            )
+            also = did_you_mean(shape, SHAPES)
+            raise ValueError(f"unknown distribution '{shape}'; allowed: {', '.join(SHAPES)}{also}")
         if shape not in _BOUNDED:
             return cls(shape, Prior.make(shape, numbers).numbers)
         names = _BOUNDED[shape]

@@ -3,8 +3,9 @@
 The names below are loaded on first use; importing this package loads nothing heavy.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from flowcast._lazy import lazy_names
 
 if TYPE_CHECKING:
     from flowcast.sources.cache import Retrieval as Retrieval
@@ -29,16 +30,4 @@ _HOME = {
 
 __all__ = [*_HOME]
 
-
-def __getattr__(name: str) -> object:
-    """Load a public name from its module on first use (PEP 562)."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module, original = _HOME[name]
-    value: object = getattr(import_module(f"{__name__}.{module}"), original)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted(__all__)
+__getattr__, __dir__ = lazy_names(__name__, _HOME)

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Final, Self, cast
+from typing import ClassVar, Final, Protocol, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -142,25 +142,36 @@ COLUMNS: Final[tuple[str, ...]] = tuple(SourceEntry.model_fields)
 NEEDED: Final = ("id", "publisher", "title", "role")
 
 
+class _Named(Protocol):
+    @property
+    def id(self) -> str:
+        """By which it is found."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Registry:
-    """Sources by id.
+class Entries[Entry: _Named]:
+    """Typed entries by id.
 
     Attributes
     ----------
     entries
         In the order of the file, a user's own last.
     name
-        What messages call it.
+        What messages call the file.
     """
 
-    entries: tuple[SourceEntry, ...]
+    entries: tuple[Entry, ...]
     name: str
+
+    WHAT: ClassVar[str] = "entry"
+    """What messages call one of them."""
+    ALLOWED: ClassVar[str] = "an id"
 
     def __len__(self) -> int:
         return len(self.entries)
 
-    def __iter__(self) -> Iterator[SourceEntry]:
+    def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries)
 
     @property
@@ -168,8 +179,8 @@ class Registry:
         """Ids, in order."""
         return tuple(entry.id for entry in self.entries)
 
-    def entry(self, source: str) -> SourceEntry:
-        """Return a source by its id.
+    def entry(self, id: str) -> Entry:
+        """Return an entry by its id.
 
         Raises
         ------
@@ -182,11 +193,18 @@ class Registry:
         'Eurostat'
         """
         for entry in self.entries:
-            if entry.id == source:
+            if entry.id == id:
                 return entry
-        hint = nearest(source, self.ids) or ""
-        allowed = "an id of the registry (flowcast sources list)"
-        raise InputError([Fault(self.name, f"no source {source!r}", allowed, hint=hint)])
+        hint = nearest(id, self.ids) or ""
+        raise InputError([Fault(self.name, f"no {self.WHAT} {id!r}", self.ALLOWED, hint=hint)])
+
+
+class Registry(Entries[SourceEntry]):
+    """Sources by id."""
+
+    __slots__ = ()
+    WHAT = "source"
+    ALLOWED = "an id of the registry (flowcast sources list)"
 
     def role_of(self, source: str) -> SourceRole:
         """Return the role of a source; ``"fit"`` for one that is not registered: a user's own.

@@ -4,18 +4,17 @@ The embedded one is ``data/indicators.csv``, beside the registry of sources; a u
 of the same columns. Every entry states where its definition departs from that of the estimates.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flowcast._source_roles import INDICATOR_FILE
-from flowcast.errors import Fault, Faults, InputError, nearest
+from flowcast.errors import Faults, nearest
 from flowcast.resources import embedded_path
 from flowcast.sources.readers import READERS
-from flowcast.sources.registry import ID, Registry, load_registry, read_entries
+from flowcast.sources.registry import ID, Entries, Registry, load_registry, read_entries
 from flowcast.vocabulary import EstimateMeasure
 
 __all__ = [
@@ -154,51 +153,18 @@ INDICATOR_COLUMNS: Final[tuple[str, ...]] = tuple(Indicator.model_fields)
 NEEDED: Final = tuple(name for name, f in Indicator.model_fields.items() if f.is_required())
 
 
-@dataclass(frozen=True, slots=True)
-class Catalogue:
+class Catalogue(Entries[Indicator]):
     """Indicators by id.
 
-    Attributes
-    ----------
-    entries
-        In the order of the file, a user's own last.
-    name
-        What messages call it.
+    Examples
+    --------
+    >>> load_catalogue().entry("connectedness_meta").kind
+    'related'
     """
 
-    entries: tuple[Indicator, ...]
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __iter__(self) -> Iterator[Indicator]:
-        return iter(self.entries)
-
-    @property
-    def ids(self) -> tuple[str, ...]:
-        """Ids, in order."""
-        return tuple(entry.id for entry in self.entries)
-
-    def entry(self, indicator: str) -> Indicator:
-        """Return an indicator by its id.
-
-        Raises
-        ------
-        InputError
-            If there is none; the nearest id is named.
-
-        Examples
-        --------
-        >>> load_catalogue().entry("connectedness_meta").kind
-        'related'
-        """
-        for entry in self.entries:
-            if entry.id == indicator:
-                return entry
-        allowed = "an id of the catalogue (flowcast indicators list)"
-        hint = nearest(indicator, self.ids) or ""
-        raise InputError([Fault(self.name, f"no indicator {indicator!r}", allowed, hint=hint)])
+    __slots__ = ()
+    WHAT = "indicator"
+    ALLOWED = "an id of the catalogue (flowcast indicators list)"
 
     def select(self, kind: str | None = None) -> tuple[Indicator, ...]:
         """Return the indicators of a kind; None takes all."""

@@ -226,15 +226,13 @@ def validate_fold(task: FoldTask) -> FoldResult:
     """
     posterior = fit(task.fit)
     table = task.held_out.table
-    at = period_in_fit(posterior, table)
+    at, ahead = period_in_fit(posterior, table, task.ahead)
     inside = at >= 0
     row, draws = np.empty(0, dtype=np.int64), np.empty((1, 0))
     if inside.any():
         row, draws = draw_reports(posterior, task.held_out.select(inside), seed=task.seed)
         row = np.flatnonzero(inside)[row]
     predicted = table.iloc[row].reset_index(drop=True)
-    last_fitted = posterior.log_flow.sizes["period"] - 1 - task.ahead
-    horizon = at[row] - last_fitted if task.ahead else np.zeros(len(row), dtype=np.int64)
     value = predicted["value"].to_numpy()
     known = Known(
         task.fit.observations.table,
@@ -249,7 +247,7 @@ def validate_fold(task: FoldTask) -> FoldResult:
     }
     worst = {name: float(number) for name, number in posterior.gate.worst.items()}
     return FoldResult(
-        describe_reports(predicted, horizon, task.held_out.codes),
+        describe_reports(predicted, ahead[row], task.held_out.codes),
         score_reports(draws, value, task.seed, task.tail),
         others,
         len(table) - len(row),
@@ -267,8 +265,14 @@ def _tail(table: pd.DataFrame) -> float:
     return float(value.quantile(TAIL)) if len(value) else 0.0
 
 
-def period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the period of the fit that each row is of, -1 where it has no cell there."""
+def period_in_fit(
+    posterior: Posterior, table: pd.DataFrame, ahead: int = 0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the period of the fit that each row is of, and how far it lies after the last report.
+
+    The period is -1 where the fit has no such cell. Of a fit whose last `ahead` periods are
+    forecasts, the horizon counts from the last that is none; else it is 0.
+    """
     latent, spec = posterior.log_flow, posterior.spec
     corridor = pd.MultiIndex.from_arrays([latent["origin"].values, latent["destination"].values])
     period = pd.MultiIndex.from_arrays(
@@ -279,7 +283,9 @@ def period_in_fit(posterior: Posterior, table: pd.DataFrame) -> NDArray[np.int64
     single = single & pd.MultiIndex.from_frame(cells[PREDICTED[:2]]).isin(corridor)
     at = period.get_indexer(pd.MultiIndex.from_frame(cells[PREDICTED[2:]]))
     found = pd.Series(np.where(single, at, -1), index=cells.index)
-    return found.reindex(table.index, fill_value=-1).to_numpy().astype(np.int64)
+    at = found.reindex(table.index, fill_value=-1).to_numpy().astype(np.int64)
+    last_fitted = posterior.log_flow.sizes["period"] - 1 - ahead
+    return at, at - last_fitted if ahead else np.zeros_like(at)
 
 
 def _rows(results: Mapping[str, FoldResult]) -> Iterator[tuple[str, Row]]:

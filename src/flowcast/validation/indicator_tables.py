@@ -14,6 +14,7 @@ from typing import Final, NoReturn
 import numpy as np
 import pandas as pd
 
+from flowcast._hashes import file_hash, joint_hash
 from flowcast._observation_checks import number_groups, read_periods
 from flowcast._sheet import Sheet, TableCodes, check_codes
 from flowcast._tabular import SUFFIXES, RawTable, raw_from_frame, read_raw
@@ -138,7 +139,7 @@ def read_indicator(
         if own is None:
             read = read_source(entry.reader, path, **entry.reader_options)
             frame, reasons = _prepare(read, entry)
-            hashes.append(sha256(path.read_bytes()).hexdigest())
+            hashes.append(file_hash(path))
         else:
             frame, reasons = own.frame, {}
             hashes.append(own.sha256)
@@ -146,7 +147,7 @@ def read_indicator(
         for reason, n in reasons.items():
             left[reason] = left.get(reason, 0) + n
     name = ", ".join(map(str, files))
-    joined = hashes[0] if len(hashes) == 1 else sha256("".join(hashes).encode()).hexdigest()
+    joined = hashes[0] if len(hashes) == 1 else joint_hash(hashes)
     raw = raw_from_frame(pd.concat(frames, ignore_index=True), Faults(name), sha256=joined)
     return _build(raw, entry, name, declared_places, left)
 

@@ -143,7 +143,7 @@ def predict_fold(task: ComparisonTask) -> FoldPrediction:
     """
     posterior = fit(task.fit)
     table = task.held_out.table
-    at = period_in_fit(posterior, table)
+    at, ahead = period_in_fit(posterior, table, task.ahead)
     inside = np.flatnonzero(at >= 0)
     row, log_probability = np.empty(0, dtype=np.int64), np.empty(0)
     quantiles = np.empty((len(LEVELS), 0), dtype=np.float32)
@@ -154,9 +154,7 @@ def predict_fold(task: ComparisonTask) -> FoldPrediction:
         row, log_probability = inside[row[order]], log_probability[order]
         quantiles = np.quantile(count[:, order], LEVELS, axis=0).astype(np.float32)
     predicted = table.iloc[row].reset_index(drop=True)
-    last_fitted = posterior.log_flow.sizes["period"] - 1 - task.ahead
-    horizon = at[row] - last_fitted if task.ahead else np.zeros(len(row), dtype=np.int64)
-    reports = describe_reports(predicted, horizon, task.held_out.codes)
+    reports = describe_reports(predicted, ahead[row], task.held_out.codes)
     reports[KEY] = predicted[KEY]
     return FoldPrediction(row, reports, log_probability, quantiles, posterior.gate.failures)
 

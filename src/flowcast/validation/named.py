@@ -13,7 +13,7 @@ from flowcast._yaml import load_yaml
 from flowcast.config import CovariateTerm, ModelSpec, validation_faults
 from flowcast.errors import Fault, InputError, UsageError, nearest
 from flowcast.model.hyper import scalar_priors, vector_priors
-from flowcast.model.problem import Problem
+from flowcast.model.problem import Problem, has_heavy_tails
 from flowcast.priors import Prior
 from flowcast.resources import embedded_path
 
@@ -26,7 +26,7 @@ Need = Literal[
 
 COVARIATES: Final = "process.covariates"
 _HAS: Final[dict[Need, tuple[str, Callable[[Problem], bool]]]] = {
-    "heavy_tails": ("heavy tails", lambda p: _has_heavy_tails(p)),
+    "heavy_tails": ("heavy tails", has_heavy_tails),
     "undercount": ("shares reported", lambda p: p.parts.share and bool(p.labels["share_class"])),
     "definitions": (
         "report by another minimum stay than 12 months",
@@ -163,13 +163,6 @@ def apply_alternatives(
     if faults:
         raise InputError(faults)
     return overrides, left_out
-
-
-def _has_heavy_tails(problem: Problem) -> bool:
-    tails, parts = problem.spec.tails, problem.parts
-    heavy = tails.reports is not None
-    heavy |= tails.innovations is not None and parts.path
-    return heavy or (tails.reporters is not None and problem.coefficients.n_unit > 0)
 
 
 def _scaled(name: str, one: Alternative, problem: Problem) -> dict[str, Any]:

@@ -130,7 +130,7 @@ def split_folds(
     require_word("scheme", scheme, SCHEMES)
     table, kind = observations.table, grouping_kind(observations)
     mine = _mine(observations, families)
-    for name, everything, ahead in _masks(observations, scheme, folds, seed, mine):
+    for name, everything, ahead in _masks(observations, scheme, folds, seed, families):
         held, unscored = everything & mine, everything & ~mine
         label = f"fold {name}, {scheme}, seed {seed}"
         leaks = find_leaks(table[~everything], table[held], kind=kind)
@@ -210,7 +210,11 @@ def _number_of_folds(scheme: Scheme, folds: int | None, most: int) -> int:
 
 
 def _masks(
-    observations: Observations, scheme: Scheme, folds: int | None, seed: int, mine: Mask
+    observations: Observations,
+    scheme: Scheme,
+    folds: int | None,
+    seed: int,
+    families: Sequence[str] | None,
 ) -> Iterator[tuple[str, Mask, int]]:
     """Yield the name of each fold, the rows not fitted, and how many periods lie ahead."""
     observations.require_fit()
@@ -221,10 +225,9 @@ def _masks(
     elif scheme == "families":
         family = observations.table["family"]
         _number_of_folds(scheme, folds, family.nunique())
-        for name in sorted(family[mine].unique()):
+        for name in sorted(family.unique() if families is None else set(families)):
             yield str(name), (family == name).to_numpy(), 0
     else:
-        families = sorted(observations.table.loc[mine, "family"].unique())
         fold = assign_folds(observations, scheme=scheme, folds=folds, seed=seed, families=families)
         for k in range(fold.max() + 1):
             yield str(k + 1), fold == k, 0

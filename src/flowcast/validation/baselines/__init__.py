@@ -10,7 +10,7 @@ from typing import Final
 
 import pandas as pd
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, did_you_mean
 from flowcast.validation.baselines.gravity import gravity_fixed_effects_draws, gravity_ppml_draws
 from flowcast.validation.baselines.learners import gradient_boosting_draws, random_forest_draws
 from flowcast.validation.baselines.persistence import persistence_draws
@@ -81,8 +81,7 @@ def check_baselines(names: Sequence[str], tables: Sequence[str] = ()) -> tuple[s
     told = []
     for name in names:
         if name not in BASELINES:
-            hint = nearest(str(name), BASELINES)
-            also = f"; did you mean {hint}?" if hint else ""
+            also = did_you_mean(str(name), BASELINES)
             told.append(f"(baseline) | found {str(name)!r}; allowed: {', '.join(BASELINES)}{also}")
     for name in tables:
         if not name.strip() or name in BASELINES:
