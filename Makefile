@@ -63,7 +63,7 @@ lab: $(STAMP) ## open the notebooks in JupyterLab
 	@$(BIN)/jupyter lab notebooks
 
 lock: ## resolve pyproject.toml anew into requirements.lock (needs uv)
-	@env -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) pip compile pyproject.toml --extra bench --extra dev --extra docs \
+	@env -u UV_INDEX_URL -u UV_EXTRA_INDEX_URL $(UV) pip compile pyproject.toml --extra bench --extra dev --extra docs --extra iamc \
 		--universal --python-version 3.12 --fork-strategy fewest --generate-hashes --no-emit-index-url \
 		--custom-compile-command "make lock" --quiet --upgrade --output-file requirements.lock
 	@$$(tools/find-python.sh) -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['samplers'], sep='\n')" | \

@@ -310,6 +310,13 @@ CASES = [
         {"scenario": "SSP2", "model": "OECD Env-Growth"},
     ),
     Case(
+        "iamc",
+        "futures/iamc.csv",
+        ("Region", "Area"),
+        OTHER_CSV,
+        {"scenario": "Middle", "model": "Model A"},
+    ),
+    Case(
         "country_temperature",
         "futures/country_temperature.csv",
         ("dt_p10", "p10"),

@@ -128,7 +128,7 @@ def test_values_are_those_of_the_file(case: Case, tmp_path: Path) -> None:
     frame = read_source(case.reader, path, **case.options)
     adds_up = case.reader in ("unhcr_applications", "dtm_displacement", "missing_migrants")
     units = (1000,) if case.reader.startswith(("wpp", "ilostat")) else (1,)
-    units = (1e6, 1e9, 0.01) if case.reader == "ssp_pathways" else units
+    units = (1, 1e6, 1e9, 0.01) if case.reader in ("ssp_pathways", "iamc") else units
     own = {round(number * unit, 6) for number in numbers_in(case, path) for unit in units}
     own |= {a + b for a in own for b in own} if adds_up else set()
     own |= {0.0, 1.0} if case.reader == "governance_indicators" else set()

@@ -51,6 +51,7 @@ ASKED_FOR = {
     "social_connectedness_2021",
     "advertising_audience",
     "search_index",
+    "iamc_scenarios",
     "iiasa_ssp_population",
     "iiasa_ssp_gdp",
     "iiasa_ssp_urban_share",

@@ -149,6 +149,13 @@ _ALL: Final = {
         "SSP Public Database: population, GDP, urban share by country (CSV, workbook)",
         "covariates",
     ),
+    "iamc": Reader(
+        "iamc",
+        "read_scenario_data",
+        "any database of scenarios",
+        "scenario data in IAMC format (CSV, workbook)",
+        "covariates",
+    ),
     "country_temperature": Reader(
         "climate",
         "read_country_temperature",
