@@ -76,6 +76,7 @@ LAYERS = (
         "iamc",
     ),
     ("calibration", "validation", "scenarios"),
+    ("projection",),
     ("plots",),
     ("checking", "_demo_tables", "_demo_page", "demonstration", "scorecard_page"),
     ("publication",),

@@ -138,7 +138,8 @@ def _in_order(spec: Scenario) -> Iterator[str]:
 
 
 def _codes(spec: Scenario, data: "xr.Dataset") -> Codes:
-    if spec.codes == "declared":
+    # Where nothing changes nobody is looked for.
+    if spec.codes == "declared" or not spec.entries:
         return make_codes(None)
     names = ("place", "origin", "destination")
     there = {str(c) for name in names if name in data.coords for c in data[name].to_numpy()}
