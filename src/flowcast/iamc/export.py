@@ -101,7 +101,7 @@ def to_iamc(
     projections
         One for each scenario, with `scenario` (and `model`) among its attributes, and on its
         periods and dates `flows`, `immigration`, `emigration`, `births`, `deaths`, `population`,
-        `stock`, as far as it has them. Dims as in `flowcast.projection`; places alpha-3.
+        `native_born`, as far as it has them. Dims as in `flowcast.projection`; places alpha-3.
     probs
         Probabilities of the intervals, of which the code list must have the bounds.
     regions
@@ -223,11 +223,9 @@ def _people(data: xr.Dataset, regions: Regions, told: Statistics) -> Iterator[pd
             people = _draws(data["population"].isel(date=position), "place") / MILLION
             whole = regions.with_sums(people)
             yield told.frame("Population", PERSONS, int(date), regions.names, whole)
-        if "stock" in data:
-            stock = _draws(data["stock"].isel(date=position), "birthplace", "place")
-            native = data["birthplace"].to_numpy()[:, None] == data["place"].to_numpy()
-            foreign = np.where(native, 0.0, stock).sum(axis=1) / MILLION
-            whole = regions.with_sums(foreign)
+        if "native_born" in data and "population" in data:
+            apart = (data["population"] - data["native_born"]).isel(date=position)
+            whole = regions.with_sums(_draws(apart, "place") / MILLION)
             yield told.frame("Population|Foreign-Born", PERSONS, int(date), regions.names, whole)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from flowcast.projection.process import FlowProcess
     from flowcast.projection.start import ProjectionStart
 
-__all__ = ["Projection", "baseline_of", "project", "project_block"]
+__all__ = ["Projection", "baseline_of", "dataset_of", "project", "project_block"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +36,8 @@ class Projection:
         ``flows`` (draw, origin, destination, period), float32, NaN on the diagonal;
         ``births, deaths, immigration, emigration`` (draw, place, period), persons per period;
         ``population`` (draw, place, date), persons at each period's start and the last one's end;
-        ``stock`` (draw, birthplace, place, date), persons, where birthplaces are known.
+        ``stock`` (draw, birthplace, place), persons at the end, and ``native_born`` (draw, place,
+        date), those who live where they were born, where birthplaces are known.
 
         In every draw the change of a population is births - deaths + immigration - emigration.
     scenario
@@ -148,7 +149,9 @@ def project(
         process, start, scenarios, without, wanted, history=history, seed=seed, frozen=frozen
     )
     return {
-        name: Projection(_dataset(process, start, name, paths, wanted, seed), name, support, notes)
+        name: Projection(
+            dataset_of(process, start, name, paths, wanted, seed), name, support, notes
+        )
         for name, (paths, support, notes) in blocks.items()
     }
 
@@ -206,7 +209,7 @@ def _require_fit(
         raise UsageError(f"(start) | found {found}; allowed: {allowed}")
 
 
-def _dataset(
+def dataset_of(
     process: "FlowProcess",
     start: "ProjectionStart",
     name: str,
@@ -214,6 +217,7 @@ def _dataset(
     draws: range,
     seed: int,
 ) -> "xr.Dataset":
+    """Return paths as a dataset, as `Projection.data` describes it."""
     import xarray as xr
 
     from flowcast import __version__
@@ -240,7 +244,10 @@ def _dataset(
     if paths and paths[0].stock is not None:
         stock = np.stack([path.stock for path in paths if path.stock is not None])
         label = {"units": RESIDENTS, "long_name": "Population by birthplace"}
-        data["stock"] = (("draw", "birthplace", "place", "date"), stock, label)
+        data["stock"] = (("draw", "birthplace", "place"), stock, {**label, "date": str(start.end)})
+        natives = np.stack([path.natives for path in paths if path.natives is not None])
+        label = {"units": RESIDENTS, "long_name": "Population born in the place"}
+        data["native_born"] = (("draw", "place", "date"), natives, label)
     coords: dict[str, object] = {
         "draw": list(draws),
         "origin": places,

@@ -59,7 +59,8 @@ class Path:
     """One draw of one scenario, filled as it goes.
 
     Persons; (origin, destination, period), (place, period), and (place, date) with one date more
-    than periods; `stock` (birthplace, place, date) or None.
+    than periods. Where birthplaces are known: `stock` at the end, (birthplace, place), and those
+    born where they live, `natives` (place, date).
     """
 
     flows: NDArray[np.float32]
@@ -68,7 +69,8 @@ class Path:
     immigration: Floats
     emigration: Floats
     population: Floats
-    stock: Floats | None
+    natives: Floats | None
+    stock: Floats | None = None
     limited: int = 0
 
 
@@ -203,8 +205,8 @@ def _follow(
     population = start.population.to_numpy().astype(np.float64)
     stock = None if start.stock is None else start.stock.to_numpy().astype(np.float64)
     path.population[:, 0] = population
-    if path.stock is not None and stock is not None:
-        path.stock[..., 0] = stock
+    if path.natives is not None and stock is not None:
+        path.natives[:, 0] = np.diag(stock)
     size = np.log(process.population.to_numpy())
     crowd = list(process.posterior["arriving"].to_numpy()).index("population")
     for t in range(n_period):
@@ -235,6 +237,7 @@ def _follow(
         step = Step(born, dying, flows)
         population = step.after(population)
         _write(path, t, step, population, stock)
+    path.stock = stock
     return path
 
 
@@ -259,10 +262,10 @@ def _of(values: Floats, draw: int) -> Floats:
 
 def _empty(n: int, n_period: int, *, stocked: bool) -> Path:
     births, deaths, immigration, emigration = np.empty((4, n, n_period))
-    stock = np.empty((n, n, n_period + 1)) if stocked else None
+    natives = np.empty((n, n_period + 1)) if stocked else None
     flows = np.empty((n, n, n_period), dtype=np.float32)
     population = np.empty((n, n_period + 1))
-    return Path(flows, births, deaths, immigration, emigration, population, stock)
+    return Path(flows, births, deaths, immigration, emigration, population, natives)
 
 
 def _write(path: Path, t: int, step: Step, population: Floats, stock: Floats | None) -> None:
@@ -271,5 +274,5 @@ def _write(path: Path, t: int, step: Step, population: Floats, stock: Floats | N
     path.emigration[:, t] = step.flows.sum(axis=1)
     path.immigration[:, t] = step.flows.sum(axis=0)
     path.population[:, t + 1] = population
-    if path.stock is not None and stock is not None:
-        path.stock[..., t + 1] = stock
+    if path.natives is not None and stock is not None:
+        path.natives[:, t + 1] = np.diag(stock)
