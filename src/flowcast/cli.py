@@ -14,6 +14,7 @@ from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
+from flowcast._cli_project import compare_projections, is_projection, project
 from flowcast._cli_publish import publish
 from flowcast._cli_scenarios import scenarios_app
 from flowcast._cli_sensitivity import sensitivity
@@ -52,6 +53,7 @@ app.command()(publish)
 app.command()(sensitivity)
 app.add_typer(ages_app)
 app.add_typer(scenarios_app)
+app.command()(project)
 
 
 def main() -> None:
@@ -223,7 +225,11 @@ def plot(
 def compare(
     first: Annotated[
         Path,
-        typer.Argument(metavar="A", help="A run folder or an estimate table.", show_default=False),
+        typer.Argument(
+            metavar="A",
+            help="A run, an estimate table, or a scenario's folder in a projection.",
+            show_default=False,
+        ),
     ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Changes to show.")] = 20,
@@ -234,6 +240,9 @@ def compare(
     from flowcast.compare import compare_runs, compare_tables, render
     from flowcast.persistence import read_run
 
+    if is_projection(first) and is_projection(second):
+        compare_projections(first, second, top)
+        return
     names = (str(first), str(second))
     if first.is_file() or second.is_file():
         comparison = compare_tables(read_estimates(first), read_estimates(second), names=names)

@@ -43,6 +43,7 @@ __all__ = [
     "Tails",
     "apply_overrides",
     "dump_model",
+    "plain_settings",
     "read_model",
     "validate_model",
     "validation_faults",
@@ -313,17 +314,18 @@ def apply_overrides(raw: Mapping[str, Any], overrides: Mapping[str, Any]) -> dic
 
 def dump_model(spec: ModelSpec) -> str:
     """Return the specification as applied, every default written out, as YAML."""
-    return yaml.safe_dump(_plain(spec), sort_keys=False, allow_unicode=True)
+    return yaml.safe_dump(plain_settings(spec), sort_keys=False, allow_unicode=True)
 
 
-def _plain(value: Any) -> Any:
+def plain_settings(value: Any) -> Any:
+    """Return settings as plain data, every default written out, as YAML and JSON hold it."""
     if isinstance(value, Prior):
         return {value.shape: list(value.numbers)}
     if isinstance(value, BaseModel):
         fields = type(value).model_fields
-        return {k: _plain(getattr(value, k)) for k, f in fields.items() if not f.exclude}
+        return {k: plain_settings(getattr(value, k)) for k, f in fields.items() if not f.exclude}
     if isinstance(value, Mapping):
-        return {k: _plain(v) for k, v in value.items()}
+        return {k: plain_settings(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(v) for v in value]
+        return [plain_settings(v) for v in value]
     return value

@@ -141,6 +141,19 @@ def test_a_driver_acts_by_its_effect() -> None:
     np.testing.assert_allclose(left.sel(place="DEU"), 0.0, atol=1e-9)
 
 
+def test_free_movement_acts_where_the_baseline_does_not_name_it() -> None:
+    process = make_process()
+    free = scenario(
+        "free", driver="free_movement", operation="set", value="yes", unit="state",
+        corridors="POL/DEU",
+    )  # fmt: skip
+    made = project(process, make_people(years=1), [read_scenario("baseline"), free])
+    gain = xr.ufuncs.log(made["free"].data["flows"] / made["baseline"].data["flows"])
+    effect = process.posterior["effect_arriving"].sel(arriving="free_movement")
+    told = gain.sel(origin="POL", destination="DEU", period=START)
+    np.testing.assert_allclose(told, effect, atol=1e-5)
+
+
 def test_a_population_path_changes_births_or_deaths() -> None:
     more = scenario(
         "more", driver="population", operation="multiply", value=1.1, unit="ratio",

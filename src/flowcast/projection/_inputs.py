@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from flowcast._atomic import atomic_folder
 from flowcast._hashes import file_hash, joint_hash
 from flowcast._netcdf import read_tree, storable_tree, write_tree
+from flowcast.config import plain_settings
 from flowcast.errors import Fault, InputError
 from flowcast.projection.process import FlowProcess
 from flowcast.projection.spec import ProjectionSpec
@@ -37,7 +38,7 @@ def write_inputs(
         attrs = {
             "end": process.end,
             "length": process.length,
-            "spec": process.spec.model_dump_json(fallback=_prior_as_data),
+            "spec": json.dumps(plain_settings(process.spec)),
             "estimated": json.dumps(process.estimated),
             "notes": json.dumps(process.notes),
         }
@@ -63,13 +64,6 @@ def write_inputs(
         write_tree(storable_tree(xr.DataTree.from_dict(drivers)), place / DRIVERS)
 
 
-def _prior_as_data(value: object) -> object:
-    from flowcast.priors import Prior
-
-    assert isinstance(value, Prior)
-    return {value.shape: list(value.numbers)}
-
-
 @lru_cache(maxsize=1)
 def inputs_at(folder: str, stamp: str) -> "tuple[FlowProcess, ProjectionStart, Any, Any]":
     """Read inputs once a process: a worker is given many blocks of one projection."""
@@ -89,7 +83,7 @@ def inputs_at(folder: str, stamp: str) -> "tuple[FlowProcess, ProjectionStart, A
         groups["population"]["population"],
         int(tree.attrs["end"]),
         int(tree.attrs["length"]),
-        ProjectionSpec.model_validate_json(tree.attrs["spec"]),
+        ProjectionSpec.model_validate(json.loads(tree.attrs["spec"])),
         tuple(json.loads(tree.attrs["notes"])),
     )
     start = ProjectionStart(

@@ -143,6 +143,9 @@ def _base(
     if name in process.base:
         known = process.base[name].to_numpy()[None, :, None]
         return known if DRIVERS[name].of == "place" else _square(known, len(process.places))
+    default = DRIVERS[name].default
+    if name not in baseline and default is not None:
+        return on_scale(name, np.array(default))
     first = _values(baseline[name], name, process, periods[:1])
     # Of an uncertain baseline the middle: the base is one number.
     return on_scale(name, first).mean(axis=0, keepdims=True)

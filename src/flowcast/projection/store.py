@@ -119,6 +119,7 @@ def run_projection(
     for scenario in wanted:
         name = scenario.spec.name
         template = dataset_of(process, start, name, first[name][0], range(1), seed)
+        template.attrs["inputs"] = stamp
         notes = [*process.notes, *start.notes, *first[name][2]]
         size = _block_size(process, start)
         _prepare(place, scenario, recipes[name], template, draws, size, notes, flows=flows)

@@ -1,0 +1,286 @@
+"""``flowcast project``: scenarios projected from estimated flows, with their draws."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flowcast._cli_options import Quiet, Scheduler, Workers
+from flowcast._command import not_lost
+from flowcast._outcome import GATE_EXIT, emit_table
+from flowcast._terminal import say
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from flowcast.projection import FlowHistory, FlowProcess, ProjectionSpec
+
+__all__ = ["compare_projections", "is_projection", "project"]
+
+YEARS = 25
+
+
+def project(
+    scenarios: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="SCENARIO...",
+            help="Names or YAML files of scenarios; baseline is projected with them.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[
+        Path,
+        typer.Option(metavar="DIR", help="Folder of the projection.", show_default=False),
+    ],
+    run: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="A run, whose flows are the history.", show_default=False),
+    ] = None,
+    flows: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="A table of flows instead: origin, destination, period, flow, and draw.",
+            show_default=False,
+        ),
+    ] = None,
+    length: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Years of a period of the table.")
+    ] = 1,
+    people: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="place, year, population, births, deaths.",
+            show_default="populations of the run's embedded model",
+        ),
+    ] = None,
+    stocks: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F", help="birthplace, place, stock: at the start.", show_default=False
+        ),
+    ] = None,
+    drivers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="F",
+            help="place, year and drivers by their names; past years are their history.",
+            show_default=False,
+        ),
+    ] = None,
+    spec: Annotated[
+        Path | None,
+        typer.Option(
+            "--settings", metavar="F", help="YAML of priors and sizes.", show_default=False
+        ),
+    ] = None,
+    until: Annotated[
+        int | None,
+        typer.Option(metavar="YEAR", help="Where it ends.", show_default=f"{YEARS} years on"),
+    ] = None,
+    draws: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Draws.", show_default="those of the settings"),
+    ] = None,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of all draws.")] = 1,
+    sums: Annotated[
+        bool, typer.Option("--sums", help="Keep sums of places only, no flows between them.")
+    ] = False,
+    workers: Workers = 1,
+    scheduler: Scheduler = None,
+    quiet: Quiet = False,
+) -> None:
+    """Project flows and populations under scenarios, the same draws through all of them.
+
+    A folder that is there already is gone on with: only what changed is computed. Written are the
+    draws of every scenario, and estimates.csv with credible intervals of its sums.
+    """
+    from flowcast.projection import ProjectionSpec, read_projection_spec
+    from flowcast.scenarios import read_scenarios
+
+    if (run is None) == (flows is None):
+        found = "neither" if run is None else "both"
+        raise typer.BadParameter(f"found {found}; allowed: --run or --flows", param_hint="--run")
+    named = list(dict.fromkeys(["baseline", *scenarios]))
+    resolved = read_scenarios(named)
+    settings = ProjectionSpec() if spec is None else read_projection_spec(spec)
+    settings = settings.model_copy(update={"seed": seed})
+    with not_lost():
+        process = _prepare(
+            out, run, flows, length, people, stocks, drivers, settings, until, quiet=quiet
+        )
+        from flowcast.projection.store import run_projection
+
+        n = settings.draws if draws is None else draws
+        computed = run_projection(
+            out, resolved, draws=n, seed=seed, flows=not sums, workers=workers,
+            scheduler=scheduler, progress=not quiet,
+        )  # fmt: skip
+    for name, fresh in computed.items():
+        _tell(out, name, fresh=fresh)
+    for note in process.notes:
+        say(f"Note: {note}")
+    if not process.passed:
+        say("flowcast: (project) | chains of the process do not agree yet; allowed: more draws")
+        raise typer.Exit(GATE_EXIT)
+
+
+def _prepare(
+    out: Path,
+    run: Path | None,
+    flows: Path | None,
+    length: int,
+    people: Path | None,
+    stocks: Path | None,
+    drivers: Path | None,
+    settings: "ProjectionSpec",
+    until: int | None,
+    *,
+    quiet: bool,
+) -> "FlowProcess":
+    """Write what the projection starts from, unless it stands there from the same files."""
+    from flowcast._hashes import file_hash, joint_hash
+    from flowcast._terminal import Progress
+    from flowcast.config import plain_settings
+    from flowcast.projection import baseline_of, fit_process, make_start
+    from flowcast.projection._inputs import read_inputs, write_inputs
+    from flowcast.projection.store import INPUTS
+
+    files = [one for one in (flows, people, stocks, drivers) if one is not None]
+    if run is not None:
+        files.append(run / "manifest.json")
+    stamp = joint_hash([*map(file_hash, files), json.dumps(plain_settings(settings))])
+    stamp = joint_hash([stamp, f"{length} {until}"])
+    place, mark = out / INPUTS, out / INPUTS / "made_from.txt"
+    if mark.is_file() and mark.read_text(encoding="utf-8") == stamp:
+        return read_inputs(place)[0]
+    history, table = _history(run, flows, length, people)
+    past = None if drivers is None else _drivers(drivers)
+    track = Progress(shown=not quiet)
+    started = False
+
+    def progress(done: int, total: int) -> None:
+        nonlocal started
+        if not started:
+            track.start("sweeps of the process", total)
+            started = True
+        track.update(done)
+
+    process = fit_process(history, settings, drivers=past, progress=progress)
+    track.stop()
+    end = history.end + YEARS if until is None else until
+    stock = None if stocks is None else _stocks(stocks)
+    start = make_start(table, process.places, history.end, end, length=history.length, stock=stock)
+    write_inputs(place, process, start, baseline_of(process, start, past), past)
+    mark.write_text(stamp, encoding="utf-8")
+    return process
+
+
+def _history(
+    run: Path | None, flows: Path | None, length: int, people: Path | None
+) -> "tuple[FlowHistory, xr.Dataset]":
+    """Return the history of flows, and the table of people."""
+    from flowcast.projection import history_from_estimates, history_from_table, read_people
+
+    if run is None:
+        assert flows is not None
+        if people is None:
+            raise typer.BadParameter("found none; allowed: a table", param_hint="--people")
+        table = read_people(people)
+        return history_from_table(flows, table["population"], length=length), table
+    from flowcast.estimates import flow_estimates
+    from flowcast.persistence import read_run
+
+    posterior = read_run(run)
+    table = _people_of(posterior.spec.name) if people is None else read_people(people)
+    return history_from_estimates(flow_estimates(posterior), table["population"]), table
+
+
+def _people_of(model: str) -> "xr.Dataset":
+    """Return populations of an embedded model's places, as those of one year."""
+    from flowcast.config import read_model
+    from flowcast.covariates import read_covariates
+    from flowcast.resources import embedded_names
+
+    if model not in embedded_names("models"):
+        raise typer.BadParameter(
+            f"found none, and no embedded model {model}; allowed: a table with place, year, "
+            "population, births and deaths",
+            param_hint="--people",
+        )
+    spec = read_model(model)
+    # Models that come with flowcast are read from their folder, and have places.
+    assert spec.folder is not None
+    assert spec.data.places is not None
+    data = read_covariates(spec.folder / spec.data.places)[["population"]]
+    return data if "year" in data.dims else data.expand_dims(year=[0], axis=-1)
+
+
+def _drivers(path: Path) -> "xr.Dataset":
+    from flowcast.covariates import read_covariates
+    from flowcast.scenarios import DRIVERS, baseline_drivers
+
+    data = read_covariates(path, declared_places="any")
+    names = {name: name for name in map(str, data.data_vars) if name in DRIVERS}
+    return baseline_drivers(data, names, data["year"].to_numpy().tolist())
+
+
+def _stocks(path: Path) -> "xr.DataArray":
+    """Read stocks by birthplace: one row a pair."""
+    import numpy as np
+
+    from flowcast._sheet import Sheet
+    from flowcast._tabular import read_raw
+    from flowcast.errors import Faults
+
+    faults = Faults(str(path))
+    sheet = Sheet(read_raw(path, faults), faults)
+    columns = ("birthplace", "place", "stock")
+    for column in (c for c in columns if not sheet.has(c)):
+        faults.add("no such column", ", ".join(columns), row=1, column=column)
+    faults.raise_if_any()
+    for column in columns:
+        sheet.required(column, "a value")
+    values = sheet.numbers("stock", "a number")
+    sheet.limit("stock", values, values >= 0, "0 or more", given=np.ones(sheet.n, dtype=bool))
+    frame = sheet.raw.frame[["birthplace", "place"]].astype(str).assign(stock=values)
+    again = frame.duplicated(["birthplace", "place"]).to_numpy()
+    sheet.refuse(again, "stock", lambda _: "another row", "one row for a pair")
+    faults.raise_if_any()
+    made: xr.DataArray = frame.set_index(["birthplace", "place"])["stock"].to_xarray()
+    return made
+
+
+def _tell(out: Path, name: str, *, fresh: bool) -> None:
+    """Write the table of a scenario's sums, and say where it is."""
+    from flowcast.projection.comparing import summarise_projection
+    from flowcast.projection.store import open_projection
+
+    target = out / name / "estimates.csv"
+    if fresh or not target.is_file():
+        emit_table(summarise_projection(open_projection(out, name)), None, target)
+        return
+    say(f"Unchanged: {out / name}")
+
+
+# Comparing
+
+
+def is_projection(path: Path) -> bool:
+    """Return whether a folder holds the draws of a scenario."""
+    return (path / "recipe.json").is_file() and (path / "draws.zarr").is_dir()
+
+
+def compare_projections(first: Path, second: Path, top: int) -> None:
+    """Print what differs most between two scenarios, draw by draw."""
+    from flowcast.projection.comparing import compare_scenarios
+    from flowcast.projection.store import open_projection
+
+    pair = [open_projection(path.parent, path.name) for path in (first, second)]
+    table = compare_scenarios(*pair)
+    largest = table["median"].abs().sort_values(ascending=False).index[:top]
+    emit_table(table.loc[largest], None, None)
+    say(f"{second} less {first}, draw by draw: the largest {len(largest)} of {len(table)}")
