@@ -1,8 +1,8 @@
 """Ten scenarios that come with flowcast, of the world to 2050: how long, and how much memory.
 
-Run ``python -m benchmarks.projection_scale [--draws N] [--workers N] [--step 5|1]``. Flows are those
-of Welch and Raftery (2022), doi 10.1073/pnas.2203822119; stocks by birthplace those of the United
-Nations. The process is fitted for a few sweeps only: how long a projection takes does not hang on
+Run ``python -m benchmarks.projection_scale [--draws N] [--workers N] [--step 5|1]``. Flows are
+those of Welch and Raftery (2022), doi 10.1073/pnas.2203822119; stocks by birthplace those of the
+United Nations. The process is fitted for a few sweeps only: how long a projection takes does not hang on
 what its draws are, and they are used again. With ``--step 1`` a fifth of each five years' flow
 stands for its last year, so that steps are annual.
 """
