@@ -2,9 +2,9 @@
 
 Run ``python -m benchmarks.projection_scale [--draws N] [--workers N] [--step 5|1]``. Flows are
 those of Welch and Raftery (2022), doi 10.1073/pnas.2203822119; stocks by birthplace those of the
-United Nations. The process is fitted for a few sweeps only: how long a projection takes does not hang on
-what its draws are, and they are used again. With ``--step 1`` a fifth of each five years' flow
-stands for its last year, so that steps are annual.
+United Nations. The process is fitted for a few sweeps only: how long a projection takes does not
+hang on what its draws are, and they are used again. With ``--step 1`` a fifth of each five years'
+flow stands for its last year, so that steps are annual.
 """
 
 import argparse

@@ -35,6 +35,7 @@ COMMANDS = {
     "estimate",
     "plot",
     "predict",
+    "project",
     "publish",
     "sensitivity",
     "table",

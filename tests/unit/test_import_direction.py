@@ -95,7 +95,7 @@ LIBRARIES = {
     "sklearn": ("validation.baselines", "validation.splits", "scenarios"),
     "pyfixest": (),
     "matplotlib": ("plots", "publication"),
-    "dask": ("fanout", "_kept"),
+    "dask": ("fanout", "_kept", "projection.store"),
     "distributed": ("fanout",),
     "seaborn": (),
     "pyam": ("iamc",),
