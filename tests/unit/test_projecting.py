@@ -6,7 +6,7 @@ import xarray as xr
 from tests.projection_world import PLACES, START, N, make_people, make_process
 
 from flowcast.errors import InputError, UsageError
-from flowcast.projection import Frozen, Projection, baseline_of, make_start, project
+from flowcast.projection import Offset, Projection, baseline_of, make_start, project
 from flowcast.projection.history import history_from_table
 from flowcast.scenarios import Scenario, read_scenario
 
@@ -103,14 +103,15 @@ def test_more_draws_than_the_process_has_take_other_innovations() -> None:
     assert not np.array_equal(flows.isel(draw=0), flows.isel(draw=2), equal_nan=True)
 
 
-def test_what_is_frozen_does_not_vary() -> None:
-    everything = Frozen(parameters=0, innovations=0, drivers=0)
-    data = project(make_process(), make_people(), [read_scenario("baseline")], frozen=everything)
-    assert float(data["baseline"].data["population"].std("draw").max()) < 1e-6
-    moving = project(
-        make_process(), make_people(), [read_scenario("baseline")], frozen=Frozen(parameters=0)
-    )
-    assert float(moving["baseline"].data["population"].isel(date=-1).std("draw").min()) > 1.0
+def test_an_offset_takes_a_part_from_another_draw() -> None:
+    process, start, one = make_process(), make_people(), [read_scenario("baseline")]
+    whole = project(process, start, one, draws=6)["baseline"].data["flows"]
+    ahead = Offset(parameters=2, innovations=2, drivers=2)
+    moved = project(process, start, one, draws=4, offset=ahead)["baseline"].data["flows"]
+    np.testing.assert_array_equal(moved, whole.isel(draw=slice(2, None)))
+    half = project(process, start, one, draws=4, offset=Offset(innovations=2))["baseline"].data
+    assert not np.array_equal(half["flows"], moved, equal_nan=True)
+    assert not np.array_equal(half["flows"], whole.isel(draw=slice(4)), equal_nan=True)
 
 
 def test_more_open_corridors_take_more_people_and_only_they() -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from flowcast._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from flowcast.projection.attribution import attribute_change as attribute_change
     from flowcast.projection.history import FlowHistory as FlowHistory
     from flowcast.projection.history import history_from_estimates as history_from_estimates
     from flowcast.projection.history import history_from_table as history_from_table
@@ -17,21 +18,23 @@ if TYPE_CHECKING:
     from flowcast.projection.projecting import Projection as Projection
     from flowcast.projection.projecting import baseline_of as baseline_of
     from flowcast.projection.projecting import project as project
-    from flowcast.projection.simulation import Frozen as Frozen
+    from flowcast.projection.simulation import Offset as Offset
     from flowcast.projection.spec import ProjectionSpec as ProjectionSpec
     from flowcast.projection.spec import read_projection_spec as read_projection_spec
     from flowcast.projection.start import ProjectionStart as ProjectionStart
     from flowcast.projection.start import make_start as make_start
     from flowcast.projection.start import read_people as read_people
+    from flowcast.projection.variance import split_variance as split_variance
 
 # Public name -> module of this package. No name may be that of a module: importing it would win.
 _HOME = {
     "FlowHistory": "history",
     "FlowProcess": "process",
-    "Frozen": "simulation",
+    "Offset": "simulation",
     "Projection": "projecting",
     "ProjectionSpec": "spec",
     "ProjectionStart": "start",
+    "attribute_change": "attribution",
     "baseline_of": "projecting",
     "fit_process": "process",
     "history_from_estimates": "history",
@@ -41,6 +44,7 @@ _HOME = {
     "project": "projecting",
     "read_people": "start",
     "read_projection_spec": "spec",
+    "split_variance": "variance",
 }
 
 __all__ = [*_HOME]

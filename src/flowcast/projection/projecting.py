@@ -8,7 +8,7 @@ import numpy as np
 
 from flowcast.errors import UsageError
 from flowcast.projection._shifts import Shifts, make_shifts
-from flowcast.projection.simulation import Frozen, Path, simulate_draw
+from flowcast.projection.simulation import Offset, Path, simulate_draw
 from flowcast.scenarios import apply_scenario
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario
@@ -105,7 +105,7 @@ def project(
     history: "xr.Dataset | None" = None,
     draws: int | range | None = None,
     seed: int = 1,
-    frozen: Frozen = Frozen(),  # noqa: B008  # frozen, as it says
+    offset: Offset = Offset(),  # noqa: B008  # frozen
 ) -> dict[str, Projection]:
     """Project scenarios, the same draws through all of them.
 
@@ -126,8 +126,8 @@ def project(
         the process has use its draws again, with other innovations.
     seed
         Of innovations and uncertain drivers.
-    frozen
-        What does not vary from draw to draw.
+    offset
+        Which draw each part is taken from.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def project(
     wanted = range(wanted) if isinstance(wanted, int) else wanted
     without = baseline_of(process, start) if baseline is None else baseline
     blocks = project_block(
-        process, start, scenarios, without, wanted, history=history, seed=seed, frozen=frozen
+        process, start, scenarios, without, wanted, history=history, seed=seed, offset=offset
     )
     return {
         name: Projection(
@@ -165,13 +165,13 @@ def project_block(
     *,
     history: "xr.Dataset | None" = None,
     seed: int = 1,
-    frozen: Frozen = Frozen(),  # noqa: B008  # frozen, as it says
+    offset: Offset = Offset(),  # noqa: B008  # frozen
 ) -> "dict[str, tuple[list[Path], pd.DataFrame, tuple[str, ...]]]":
     """Return some draws of scenarios: paths, where drivers leave their history, and notes."""
     _require_fit(process, start, scenarios)
     shifts: dict[str, Shifts] = {}
     told: dict[str, tuple[pd.DataFrame, tuple[str, ...]]] = {}
-    chosen = draws if frozen.drivers is None else range(frozen.drivers, frozen.drivers + 1)
+    chosen = range(draws.start + offset.drivers, draws.stop + offset.drivers)
     for scenario in scenarios:
         spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
         changed = apply_scenario(spec, baseline, draws=chosen, seed=seed, history=history)
@@ -184,7 +184,7 @@ def project_block(
             )
     paths: dict[str, list[Path]] = {name: [] for name in shifts}
     for number, draw in enumerate(draws):
-        made = simulate_draw(process, start, shifts, draw, seed, at=number, frozen=frozen)
+        made = simulate_draw(process, start, shifts, draw, seed, at=number, offset=offset)
         for name, path in made.items():
             paths[name].append(path)
     return {name: (paths[name], *told[name]) for name in shifts}

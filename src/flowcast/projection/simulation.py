@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from flowcast.projection.process import FlowProcess
     from flowcast.projection.start import ProjectionStart
 
-__all__ = ["Frozen", "Path", "simulate_draw"]
+__all__ = ["Offset", "Path", "simulate_draw"]
 
 type Floats = NDArray[np.float64]
 
@@ -36,22 +36,23 @@ MAX_LOG_RATE: Final = 0.0
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
-    """What does not vary from draw to draw: for the split of variances.
+class Offset:
+    """By how many draws each part of a draw is set off from the draw's own number.
+
+    Two projections that differ by the offset of a part share all the others, draw by draw: what
+    they have in common is due to what they share (`flowcast.projection.variance`).
 
     Attributes
     ----------
     parameters
-        The draw of the process that all take, or None.
-    innovations
-        The draw of the innovations that all take, or None.
-    drivers
-        The draw of uncertain drivers that all take, or None.
+        Of the draw of the process; it goes round at the last one.
+    innovations, drivers
+        Of the draw of innovations, and of uncertain drivers: there are always further ones.
     """
 
-    parameters: int | None = None
-    innovations: int | None = None
-    drivers: int | None = None
+    parameters: int = 0
+    innovations: int = 0
+    drivers: int = 0
 
 
 @dataclass(slots=True)
@@ -97,7 +98,7 @@ def simulate_draw(
     seed: int,
     *,
     at: int | None = None,
-    frozen: Frozen = Frozen(),  # frozen, as it says
+    offset: Offset = Offset(),  # frozen
 ) -> dict[str, Path]:
     """Return one draw of every scenario.
 
@@ -116,12 +117,12 @@ def simulate_draw(
     at
         Which of the shifts' draws is meant, where they hold a block; that of the draw's number if
         None.
-    frozen
-        What does not vary.
+    offset
+        Which draw each part is taken from.
     """
-    parameters = draw if frozen.parameters is None else frozen.parameters
-    innovations = draw if frozen.innovations is None else frozen.innovations
-    one = _autonomous(process, start, parameters % process.n_draws, seed, innovations)
+    parameters = (draw + offset.parameters) % process.n_draws
+    innovations = draw + offset.innovations
+    one = _autonomous(process, start, parameters, seed, innovations)
     chosen = draw if at is None else at
     return {
         name: _follow(process, start, one, shifts, chosen) for name, shifts in scenarios.items()
