@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from flowcast.projection import FlowHistory, FlowProcess, ProjectionSpec
 
-__all__ = ["compare_projections", "is_projection", "project"]
+__all__ = ["project"]
 
 YEARS = 25
 
@@ -147,6 +147,7 @@ def _prepare(
     from flowcast.config import plain_settings
     from flowcast.projection import baseline_of, fit_process, make_start
     from flowcast.projection._inputs import read_inputs, write_inputs
+    from flowcast.projection.comparing import summarise_history
     from flowcast.projection.store import INPUTS
 
     files = [one for one in (flows, people, stocks, drivers) if one is not None]
@@ -174,7 +175,10 @@ def _prepare(
     end = history.end + YEARS if until is None else until
     stock = None if stocks is None else _stocks(stocks)
     start = make_start(table, process.places, history.end, end, length=history.length, stock=stock)
-    write_inputs(place, process, start, baseline_of(process, start, past), past)
+    write_inputs(
+        place, process, start, baseline_of(process, start, past), past,
+        past=summarise_history(history),
+    )  # fmt: skip
     mark.write_text(stamp, encoding="utf-8")
     return process
 
@@ -264,23 +268,3 @@ def _tell(out: Path, name: str, *, fresh: bool) -> None:
         emit_table(summarise_projection(open_projection(out, name)), None, target)
         return
     say(f"Unchanged: {out / name}")
-
-
-# Comparing
-
-
-def is_projection(path: Path) -> bool:
-    """Return whether a folder holds the draws of a scenario."""
-    return (path / "recipe.json").is_file() and (path / "draws.zarr").is_dir()
-
-
-def compare_projections(first: Path, second: Path, top: int) -> None:
-    """Print what differs most between two scenarios, draw by draw."""
-    from flowcast.projection.comparing import compare_scenarios
-    from flowcast.projection.store import open_projection
-
-    pair = [open_projection(path.parent, path.name) for path in (first, second)]
-    table = compare_scenarios(*pair)
-    largest = table["median"].abs().sort_values(ascending=False).index[:top]
-    emit_table(table.loc[largest], None, None)
-    say(f"{second} less {first}, draw by draw: the largest {len(largest)} of {len(table)}")

@@ -12,9 +12,16 @@ import typer
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
+from flowcast._cli_explain import (
+    compare_projections,
+    explain,
+    holds_projections,
+    is_projection,
+    plot_projection,
+)
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
-from flowcast._cli_project import compare_projections, is_projection, project
+from flowcast._cli_project import project
 from flowcast._cli_publish import publish
 from flowcast._cli_scenarios import scenarios_app
 from flowcast._cli_sensitivity import sensitivity
@@ -54,6 +61,7 @@ app.command()(sensitivity)
 app.add_typer(ages_app)
 app.add_typer(scenarios_app)
 app.command()(project)
+app.command()(explain)
 
 
 def main() -> None:
@@ -198,7 +206,7 @@ def plot(
         str,
         typer.Argument(
             metavar="KIND",
-            help="coverage, prior_predictive, prior_posterior, reports or heatmap.",
+            help="coverage, prior_predictive, prior_posterior, reports, heatmap, or fan.",
             show_default=False,
         ),
     ],
@@ -212,8 +220,16 @@ def plot(
     period: Annotated[
         str | None, typer.Option(metavar="Y", help="A year, or the first day of a period.")
     ] = None,
+    measure: Annotated[
+        str | None, typer.Option(metavar="M", help="Of a fan: net, immigration, population ...")
+    ] = None,
 ) -> None:
-    """Draw a figure of a run."""
+    """Draw a figure of a run, or a fan chart of a projection."""
+    if holds_projections(run):
+        plot_projection(run, kind, out, place, measure)
+        return
+    if measure is not None:
+        raise typer.BadParameter("found one; allowed: with fan", param_hint="--measure")
     from flowcast.persistence import read_run
     from flowcast.plots import plot as draw
 

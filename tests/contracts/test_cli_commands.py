@@ -33,6 +33,7 @@ COMMANDS = {
     "compare",
     "demo",
     "estimate",
+    "explain",
     "plot",
     "predict",
     "project",

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from flowcast.cli import app
+from flowcast.projection.store import open_projection
 
 ROOT = Path(__file__).resolve().parents[2]
 PLACES = ("AUT", "DEU", "POL", "SYR")
@@ -77,6 +78,48 @@ def test_two_scenarios_are_compared_draw_by_draw(projection: Path) -> None:
     assert ended.exit_code == 0, ended.output
     assert "draw by draw: the largest 3 of" in ended.output
     assert "equal_tailed" in ended.output
+
+
+def test_changes_are_told_driver_by_driver(projection: Path) -> None:
+    ended = run_flowcast("explain", projection, "change", "no_migration", "--measure", "net")
+    assert ended.exit_code == 0, ended.output
+    rows = [line.split(",") for line in ended.output.splitlines()]
+    drivers = {row[rows[0].index("driver")] for row in rows[1:]}
+    assert drivers == {"policy_openness", "all"}
+    stored = open_projection(projection, "no_migration"), open_projection(projection, "baseline")
+    nets = [one["immigration"] - one["emigration"] for one in stored]
+    gain = float((nets[0] - nets[1]).sel(place="AUT").isel(period=0).mean())
+    means = [
+        float(row[rows[0].index("mean")])
+        for row in rows[1:]
+        if row[rows[0].index("place")] == "AUT" and row[rows[0].index("driver")] == "all"
+    ]
+    assert means[0] == pytest.approx(gain, rel=1e-6)
+
+
+def test_a_width_needs_more_draws_than_eight(projection: Path) -> None:
+    ended = run_flowcast("explain", projection, "width")
+    assert ended.exit_code == 2
+    assert "20 or more" in ended.output
+
+
+def test_a_scenario_that_was_not_projected_cannot_be_explained(projection: Path) -> None:
+    ended = run_flowcast("explain", projection, "change", "no_migratoin")
+    assert ended.exit_code == 1
+    assert "no_migration" in ended.output
+
+
+def test_a_fan_is_drawn_with_the_past(projection: Path, tmp_path: Path) -> None:
+    out = tmp_path / "fan.svg"
+    ended = run_flowcast("plot", projection, "fan", "--place", "DEU", "--out", out)
+    assert ended.exit_code == 0, ended.output
+    text = out.read_text(encoding="utf-8")
+    assert "median of the baseline" in text
+    assert "history" in text
+    refused = run_flowcast("plot", projection, "fan", "--place", "DEX", "--out", out)
+    assert refused.exit_code == 2
+    assert "did you mean DEU" in refused.output
+    assert run_flowcast("plot", projection, "heatmap", "--out", out).exit_code == 2
 
 
 def test_a_history_is_needed_and_one_only(tmp_path: Path, files: Path) -> None:

@@ -19,6 +19,7 @@ COMMAND_LINE = (
     "_cli_stock_draws",
     "_cli_accounting",
     "_cli_entries",
+    "_cli_explain",
     "_cli_indicators",
     "_cli_project",
     "_cli_publish",

@@ -10,6 +10,7 @@ from flowcast.errors import Fault, UsageError, nearest
 from flowcast.plots import _describe
 from flowcast.plots._calibration import plot_interval_coverage, plot_ranks
 from flowcast.plots._estimates import plot_agreement, plot_largest
+from flowcast.plots._fans import plot_fan
 from flowcast.plots._grids import draw_coverage, draw_heatmap
 from flowcast.plots._priors import draw_prior_posterior, draw_prior_predictive
 from flowcast.plots._reports import draw_reports
@@ -23,6 +24,7 @@ __all__ = [
     "describe",
     "plot",
     "plot_agreement",
+    "plot_fan",
     "plot_interval_coverage",
     "plot_largest",
     "plot_pit",

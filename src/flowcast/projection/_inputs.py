@@ -15,13 +15,17 @@ from flowcast.projection.spec import ProjectionSpec
 from flowcast.projection.start import ProjectionStart
 
 if TYPE_CHECKING:
+    import pandas as pd
     import xarray as xr
 
-__all__ = ["hash_of_inputs", "inputs_at", "read_inputs", "write_inputs"]
+__all__ = ["hash_of_inputs", "inputs_at", "read_inputs", "read_past", "write_inputs"]
 
 PROCESS: Final = "process.nc"
 START: Final = "start.nc"
 DRIVERS: Final = "drivers.nc"
+PLACE_CODES: Final = {"origin": str, "destination": str}
+PAST: Final = "past.csv"
+"""What the history says of places: for figures, no draw hangs on it."""
 
 
 def write_inputs(
@@ -30,6 +34,7 @@ def write_inputs(
     start: ProjectionStart,
     baseline: "xr.Dataset",
     history: "xr.Dataset | None" = None,
+    past: "pd.DataFrame | None" = None,
 ) -> None:
     """Write what a projection starts from into a folder, whole or not at all."""
     import xarray as xr
@@ -62,6 +67,8 @@ def write_inputs(
         write_tree(storable_tree(xr.DataTree(people)), place / START)
         drivers = {"baseline": baseline, **({} if history is None else {"history": history})}
         write_tree(storable_tree(xr.DataTree.from_dict(drivers)), place / DRIVERS)
+        if past is not None:
+            past.to_csv(place / PAST, index=False)
 
 
 @lru_cache(maxsize=1)
@@ -111,6 +118,16 @@ def read_inputs(
     if missing:
         raise InputError([Fault(str(folder), f"no {missing[0]}", "the inputs of a projection")])
     return inputs_at(str(folder), hash_of_inputs(folder))
+
+
+def read_past(folder: Path) -> "pd.DataFrame | None":
+    """Return estimates of the history's places, where they were written."""
+    import pandas as pd
+
+    path = folder / PAST
+    if not path.is_file():
+        return None
+    return pd.read_csv(path, keep_default_na=False, na_values=[""], dtype=PLACE_CODES)
 
 
 def hash_of_inputs(folder: Path) -> str:

@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     import xarray as xr
     from numpy.typing import NDArray
 
-__all__ = ["MEASURES", "chance_above", "compare_scenarios", "measure_of", "summarise_projection"]
+    from flowcast.projection.history import FlowHistory
+
+__all__ = [
+    "MEASURES",
+    "chance_above",
+    "compare_scenarios",
+    "measure_of",
+    "summarise_history",
+    "summarise_projection",
+]
 
 MEASURES: Final = ("immigration", "emigration", "net", "population", "births", "deaths", "flow")
 """What may be told of a projection."""
@@ -109,6 +118,37 @@ def summarise_projection(
     table = pd.concat(parts, ignore_index=True)
     table.insert(0, "scenario", name)
     return table
+
+
+def summarise_history(
+    history: "FlowHistory", *, probs: Sequence[float] = DEFAULT_PROBS
+) -> "pd.DataFrame":
+    """Return immigration, emigration and net migration of the past, as of a projection.
+
+    Parameters
+    ----------
+    history
+        Flows that are not known add nothing: sums are of those that are.
+    probs
+        Probabilities of the equal-tailed credible intervals; of a history of one draw they are
+        nothing wide.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `summarise_projection` without `evidence`; scenario ``"history"``.
+    """
+    import xarray as xr
+
+    sides = {"immigration": ("origin", "destination"), "emigration": ("destination", "origin")}
+    sums = {
+        name: history.flows.astype(np.float64).sum(over).rename({kept: "place"})
+        for name, (over, kept) in sides.items()
+    }
+    ends = [period + history.length for period in history.periods]
+    data = xr.Dataset(sums, {"period_end": ("period", ends)}, {"scenario": "history"})
+    table = summarise_projection(data, measures=("immigration", "emigration", "net"), probs=probs)
+    return table.drop(columns="evidence")
 
 
 def _days(data: "xr.Dataset", measure: str, position: int) -> "tuple[pd.Timestamp, pd.Timestamp]":
