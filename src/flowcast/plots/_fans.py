@@ -94,6 +94,7 @@ def plot_fan(
             panel.set_axis_off()
         baseline = draws.get(BASELINE)
         for panel, (name, values) in zip(panels, draws.items(), strict=False):
+            panel.tick_params(labelbottom=True)
             _fan(panel, at[name], values)
             if before is not None:
                 _history(panel, before)
