@@ -19,6 +19,7 @@ from flowcast._cli_explain import (
     is_projection,
     plot_projection,
 )
+from flowcast._cli_iamc import iamc
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_project import project
@@ -62,6 +63,7 @@ app.add_typer(ages_app)
 app.add_typer(scenarios_app)
 app.command()(project)
 app.command()(explain)
+app.command()(iamc)
 
 
 def main() -> None:

@@ -34,6 +34,7 @@ COMMANDS = {
     "demo",
     "estimate",
     "explain",
+    "iamc",
     "plot",
     "predict",
     "project",

@@ -122,6 +122,19 @@ def test_a_fan_is_drawn_with_the_past(projection: Path, tmp_path: Path) -> None:
     assert run_flowcast("plot", projection, "heatmap", "--out", out).exit_code == 2
 
 
+def test_projections_go_to_other_models(projection: Path, tmp_path: Path) -> None:
+    out = tmp_path / "projection.csv"
+    ended = run_flowcast("iamc", projection, "--out", out, "--region", "world", "--prob", 0.8)
+    assert ended.exit_code == 0, ended.output
+    table = pd.read_csv(out)
+    assert set(table["Scenario"]) == {"baseline", "no_migration"}
+    assert {"Austria", "World"} <= set(table["Region"])
+    assert "Migration|Net|10.0th Percentile" in set(table["Variable"])
+    refused = run_flowcast("iamc", projection, "--out", out, "--prob", 0.83)
+    assert refused.exit_code != 0
+    assert run_flowcast("iamc", projection, "--out", tmp_path / "x.txt").exit_code == 2
+
+
 def test_a_history_is_needed_and_one_only(tmp_path: Path, files: Path) -> None:
     neither = run_flowcast("project", "baseline", "--out", tmp_path / "out")
     both = run_flowcast(
@@ -165,6 +178,7 @@ def test_the_page_s_example_runs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_page_names_the_options_there_are() -> None:
     text = (ROOT / "docs" / "howto_project.md").read_text(encoding="utf-8")
-    told = run_flowcast("project", "--help").output
+    commands = ("project", "estimate", "plot", "explain", "iamc")
+    told = "".join(run_flowcast(command, "--help").output for command in commands)
     for option in set(re.findall(r"`?(--[a-z]+)", text)):
         assert option in told

@@ -20,6 +20,7 @@ COMMAND_LINE = (
     "_cli_accounting",
     "_cli_entries",
     "_cli_explain",
+    "_cli_iamc",
     "_cli_indicators",
     "_cli_project",
     "_cli_publish",
