@@ -122,6 +122,7 @@ def test_a_fan_is_drawn_with_the_past(projection: Path, tmp_path: Path) -> None:
     assert run_flowcast("plot", projection, "heatmap", "--out", out).exit_code == 2
 
 
+@pytest.mark.slow
 def test_projections_go_to_other_models(projection: Path, tmp_path: Path) -> None:
     out = tmp_path / "projection.csv"
     ended = run_flowcast("iamc", projection, "--out", out, "--region", "world", "--prob", 0.8)

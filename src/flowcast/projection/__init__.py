@@ -9,6 +9,11 @@ from flowcast._lazy import lazy_names
 
 if TYPE_CHECKING:
     from flowcast.projection.attribution import attribute_change as attribute_change
+    from flowcast.projection.comparing import chance_above as chance_above
+    from flowcast.projection.comparing import compare_scenarios as compare_scenarios
+    from flowcast.projection.comparing import measure_of as measure_of
+    from flowcast.projection.comparing import summarise_history as summarise_history
+    from flowcast.projection.comparing import summarise_projection as summarise_projection
     from flowcast.projection.history import FlowHistory as FlowHistory
     from flowcast.projection.history import history_from_estimates as history_from_estimates
     from flowcast.projection.history import history_from_table as history_from_table
@@ -24,6 +29,8 @@ if TYPE_CHECKING:
     from flowcast.projection.start import ProjectionStart as ProjectionStart
     from flowcast.projection.start import make_start as make_start
     from flowcast.projection.start import read_people as read_people
+    from flowcast.projection.store import open_projection as open_projection
+    from flowcast.projection.store import run_projection as run_projection
     from flowcast.projection.variance import split_variance as split_variance
 
 # Public name -> module of this package. No name may be that of a module: importing it would win.
@@ -36,15 +43,22 @@ _HOME = {
     "ProjectionStart": "start",
     "attribute_change": "attribution",
     "baseline_of": "projecting",
+    "chance_above": "comparing",
+    "compare_scenarios": "comparing",
     "fit_process": "process",
     "history_from_estimates": "history",
     "history_from_table": "history",
     "make_history": "history",
     "make_start": "start",
+    "measure_of": "comparing",
+    "open_projection": "store",
     "project": "projecting",
     "read_people": "start",
     "read_projection_spec": "spec",
+    "run_projection": "store",
     "split_variance": "variance",
+    "summarise_history": "comparing",
+    "summarise_projection": "comparing",
 }
 
 __all__ = [*_HOME]

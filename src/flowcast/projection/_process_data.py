@@ -103,7 +103,9 @@ def _largest_jumps(
     corridor of thousands would now and then take everybody. No jump is projected that is larger
     than any that was seen.
     """
-    seen = np.nanmean(flows, axis=0, dtype=np.float64) if len(flows) > 1 else flows[0]
+    # No mean of empty slices, of which numpy would warn: the diagonal and unknown pairs stay NaN.
+    known = np.isfinite(flows).sum(axis=0)
+    seen = np.where(known > 0, np.nansum(flows, axis=0, dtype=np.float64), np.nan) / known.clip(1)
     n_class = int(size_class.max()) + 1
     out, share = np.full(1, spec.largest_jump), np.full(n_class, spec.largest_jump)
     if flows.shape[3] < 2:
