@@ -1,4 +1,4 @@
-"""Write docs/model_yaml.md and docs/scenario_yaml.md from the classes that check such files.
+"""Write the pages on YAML files, of models, scenarios and projections, from the classes behind.
 
 ``python tools/yaml_reference.py`` writes the pages; with ``--check`` it only says whether they are
 in step, and ends with 1 if one is not.
@@ -21,18 +21,25 @@ from pydantic.fields import FieldInfo
 
 from flowcast import config
 from flowcast.priors import ELICITED, PRIOR_SHAPES, Prior
+from flowcast.projection.spec import DEFAULT_EFFECTS, DriverEffect, ProjectionSpec
 from flowcast.scenarios import DRIVERS, spec
 from flowcast.scenarios.distributions import SHAPES, Distribution
 
 DOCS: Final = Path(__file__).resolve().parents[1] / "docs"
 PAGE: Final = DOCS / "model_yaml.md"
 SCENARIO_PAGE: Final = DOCS / "scenario_yaml.md"
+PROJECTION_PAGE: Final = DOCS / "projection_yaml.md"
 
 SCENARIO_SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
     ("the file", spec.Scenario),
     ("data.NAME", spec.DataFile),
     ("drivers.NAME", spec.Change),
     ("shocks.NAME", spec.Shock),
+)
+
+PROJECTION_SECTIONS: Final[tuple[tuple[str, type[BaseModel]], ...]] = (
+    ("the file", ProjectionSpec),
+    ("effects.DRIVER", DriverEffect),
 )
 
 # Top down, as one meets them in a file: the path of the key, and the class behind it.
@@ -125,6 +132,24 @@ measurement:
 """
 
 
+PROJECTION_HEAD: Final = """\
+# The settings of a projection
+
+*Generated from `flowcast.projection.spec` by `python tools/yaml_reference.py`; edit that.*
+
+`flowcast project ... --settings F` takes a file with any of these keys; `read_projection_spec` does
+in Python. Every key has a default; one that does not exist is refused. What they mean for a
+projection stands [here](projection.md), shapes of priors [there](model_yaml.md#priors).
+
+```yaml
+draws: 1000
+phi: {beta: [8, 2]}
+effects:
+  gdp_per_head: {leaving: {normal: [0, 0.1]}, reference: "my own: no effect of income is assumed"}
+```
+"""
+
+
 def attribute_docstrings(model: type[BaseModel]) -> dict[str, str]:
     """Return the strings below the fields of a class and of those it is made of."""
     bases = [
@@ -167,7 +192,7 @@ def describe_type(annotation: Any, field: FieldInfo) -> str:  # noqa: ANN401
     if annotation in links:
         return links[annotation]
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        sections = (*SECTIONS, *SCENARIO_SECTIONS)
+        sections = (*SECTIONS, *SCENARIO_SECTIONS, *PROJECTION_SECTIONS)
         path = next(path for path, model in sections if model is annotation)
         return f"[section](#{anchor(path)})"
     words = {bool: "`true`, `false`", int: "whole number", float: "number", str: "text"}
@@ -219,7 +244,10 @@ def describe_default(field: FieldInfo) -> str:
     if isinstance(value, BaseModel):
         return "its defaults"
     if isinstance(value, (dict, tuple)):
-        inside = ", ".join(f'"{one}"' for one in value)
+        if isinstance(value, dict) and any(isinstance(one, BaseModel) for one in value.values()):
+            return "see below"
+        texts = (f"{one:g}" if isinstance(one, float) else f'"{one}"' for one in value)
+        inside = ", ".join(texts)
         return f"`{{{inside}}}`" if isinstance(value, dict) else f"`[{inside}]`"
     words = {None: "`null`", True: "`true`", False: "`false`", "": "empty"}
     # 1 equals True: a number must not be looked up.
@@ -288,9 +316,38 @@ def build_scenario_page() -> str:
     return template.render(sections=sections, drivers=list(DRIVERS.values()), shapes=SHAPES)
 
 
+def build_projection_page() -> str:
+    """Return the page on settings of projections."""
+    lines = [
+        "## Effects of drivers, by default",
+        "",
+        "Mean and sd of normal priors: of a place's driver on its log out-rate, and on log shares",
+        "that go to it; of a corridor's driver on its log flow. Where a history of the driver is",
+        "given, effects are estimated under these.",
+        "",
+        "| driver | leaving | arriving | rests on |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, effect in DEFAULT_EFFECTS.items():
+        sides = [
+            "" if one is None else f"`{prior_text(one)}`"
+            for one in (effect.leaving, effect.arriving)
+        ]
+        lines.append(f"| `{name}` | {' | '.join(sides)} | {effect.reference} |")
+    parts = [
+        section(*part).replace("(#priors)", "(model_yaml.md#priors)")
+        for part in PROJECTION_SECTIONS
+    ]
+    return "\n".join([PROJECTION_HEAD, *parts, *lines, ""])
+
+
 def main(arguments: list[str]) -> int:
     """Write the pages, or compare them."""
-    pages = {PAGE: build_page(), SCENARIO_PAGE: build_scenario_page()}
+    pages = {
+        PAGE: build_page(),
+        SCENARIO_PAGE: build_scenario_page(),
+        PROJECTION_PAGE: build_projection_page(),
+    }
     if "--check" in arguments:
         behind = [p for p, text in pages.items() if not p.is_file() or p.read_text("utf-8") != text]
         for path in pages:

@@ -36,6 +36,8 @@ _MODEL: Final = (
     "elasticities with effects of countries in gravity models of five-yearly flows: a weak prior"
 )
 _WEAK: Final = "own: no effect, and not a strong one"
+_CONFLICT: Final = "own: people leave violence and avoid it, by how much depends on the place"
+_BORDERS: Final = "own: more people come where they may, by how much is wide open"
 _CLIMATE: Final = "own: effects of climate are small and depend on the place, so strong shrinkage"
 
 
@@ -60,9 +62,9 @@ DEFAULT_EFFECTS: Final[Mapping[str, DriverEffect]] = {
     "drought": _effect((-0.02, 0.03), (0.0, 0.03), _CLIMATE),
     "crop_yield": _effect((-0.05, 0.1), (0.0, 0.1), _CLIMATE),
     "sea_level": _effect((0.0, 0.1), (0.0, 0.1), _CLIMATE),
-    "conflict": _effect((0.05, 0.05), (-0.02, 0.05), _WEAK),
-    "free_movement": _effect(None, (0.4, 0.3), _WEAK),
-    "visa": _effect(None, (-0.2, 0.2), _WEAK),
+    "conflict": _effect((0.05, 0.05), (-0.02, 0.05), _CONFLICT),
+    "free_movement": _effect(None, (0.4, 0.3), _BORDERS),
+    "visa": _effect(None, (-0.2, 0.2), _BORDERS),
 }
 """Prior effects on the scale that `flowcast.projection.effects` says for each driver."""
 
@@ -101,6 +103,7 @@ class ProjectionSpec(FrozenModel):
     much likelier these are than others. Only used where stocks by birthplace are given. About one
     move of four by Azose and Raftery (2019), doi 10.1073/pnas.1722334116."""
     chains: int = Field(default=2, ge=1)
+    """Independent chains: whether they agree says whether draws may be trusted."""
     tune: int = Field(default=300, ge=1)
     """Sweeps of each chain that are thrown away."""
     draws: int = Field(default=500, ge=4)
@@ -108,6 +111,7 @@ class ProjectionSpec(FrozenModel):
     sweeps: int = Field(default=4, ge=1)
     """Sweeps between draws that are kept; each takes the next draw of the history."""
     seed: int = 1
+    """Makes a projection repeatable."""
 
     @field_validator("effects", mode="before")
     @classmethod
