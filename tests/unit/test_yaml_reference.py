@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field
 
 from flowcast.config import CovariateTerm, MeasurementEffect, ModelSpec, Sampler, dump_model
 from flowcast.priors import ELICITED, PRIOR_SHAPES
+from flowcast.projection import ProjectionSpec, read_projection_spec
 from flowcast.scenarios import DRIVERS, read_scenario
 from flowcast.scenarios.distributions import SHAPES
 
@@ -205,3 +206,20 @@ def test_docstrings_belong_to_the_field_above_them(tool: dict[str, Any]) -> None
     assert tool["attribute_docstrings"](Planted) == {"told": "What it means.", "after": "And this."}
     assert tool["limits"](Planted.model_fields["after"]) == " at least 1, at most 9"
     assert tool["limits"](Sampler.model_fields["draws"]) == " at least 10"
+
+
+def test_the_projection_page_is_in_step_and_its_example_is_valid(
+    tool: dict[str, Any], tmp_path: Path
+) -> None:
+    page = tool["PROJECTION_PAGE"].read_text(encoding="utf-8")
+    assert page == tool["build_projection_page"]()
+    for _, model in tool["PROJECTION_SECTIONS"]:
+        for key in model.model_fields:
+            assert f"| `{key}` |" in page
+    example = tmp_path / "settings.yaml"
+    example.write_text(page.split("```yaml\n")[1].split("```")[0], encoding="utf-8")
+    settings = read_projection_spec(example)
+    assert settings.draws == 1000
+    assert settings.effects["gdp_per_head"].leaving.numbers == (0.0, 0.1)
+    # Drivers that the file leaves out keep their defaults.
+    assert settings.effects["visa"] == ProjectionSpec().effects["visa"]
