@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from flowcast._atomic import atomic_file
+from flowcast._hashes import file_hash
 from flowcast._terminal import Progress
 from flowcast.errors import Fault, InputError, UsageError
 from flowcast.fanout import run_many
@@ -326,15 +327,19 @@ def _recipe(
     draws: int,
 ) -> dict[str, Any]:
     """Return all that the outcomes hang on."""
+    from flowcast.scenarios.futures import find_file
+
+    spec = scenario.spec
     return {
         "version": VERSION,
         "inputs": stamp,
         "scenario": sha256(dump_scenario(scenario).encode()).hexdigest(),
+        "files": {key: file_hash(find_file(spec, key)) for key in sorted(spec.data)},
         "method": design.method,
         "size": design.size,
         "cases": len(design.inputs),
         "design": sha256(design.inputs.to_numpy().tobytes()).hexdigest(),
-        "ranges": {key: repr(one) for key, one in uncertain_values(scenario.spec).items()},
+        "ranges": {key: repr(one) for key, one in uncertain_values(spec).items()},
         "outcomes": [str(outcome) for outcome in outcomes],
         "draws": draws,
         "seed": design.seed,
