@@ -12,6 +12,7 @@ import typer
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
+from flowcast._cli_explore import explore
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
 from flowcast._cli_project import compare_projections, is_projection, project
@@ -54,6 +55,7 @@ app.command()(sensitivity)
 app.add_typer(ages_app)
 app.add_typer(scenarios_app)
 app.command()(project)
+app.command()(explore)
 
 
 def main() -> None:

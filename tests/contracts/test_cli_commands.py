@@ -33,6 +33,7 @@ COMMANDS = {
     "compare",
     "demo",
     "estimate",
+    "explore",
     "plot",
     "predict",
     "project",

@@ -114,9 +114,7 @@ def _empty(design: Design) -> Iterator[tuple[str, str]]:
     yield from ((str(name), index) for name in design.inputs for index in indices)
 
 
-def _sobol(
-    design: Design, numbers: "NDArray[np.float64]", prob: float
-) -> tuple[list[_Row], float]:
+def _sobol(design: Design, numbers: "NDArray[np.float64]", prob: float) -> tuple[list[_Row], float]:
     from SALib.analyze import sobol
 
     names = list(map(str, design.inputs))
