@@ -235,18 +235,15 @@ def discover(
     head = f"{what} is above {above:,.10g} in {hit.sum()} of {len(hit)} cases ({hit.mean():.0%})."
     if hit.all() or not hit.any():
         return Discovery(*_no_boxes(), f"{head} There is nothing to tell apart.")
-    trajectories = _find_boxes(inputs, hit, boxes, smallest)
     rows, steps, told = [], [], [head]
-    for number, found in enumerate(trajectories, 1):
-        chosen = _choose(found)
+    for number, (found, chosen) in enumerate(_find_boxes(inputs, hit, boxes, smallest), 1):
         steps += [
             {"box": number, "step": k, **step.figures, "chosen": k == chosen}
             for k, step in enumerate(found)
         ]
-        if chosen is None:
-            break
-        rows += [{"box": number, **row} for row in found[chosen].rows]
-        told.append(_in_words(found[chosen], first=number == 1))
+        if chosen is not None:
+            rows += [{"box": number, **row} for row in found[chosen].rows]
+            told.append(_in_words(found[chosen], first=number == 1))
     if not rows:
         told.append("No range of the inputs tells these cases from the others.")
     if hit.sum() < FEW:
@@ -278,8 +275,8 @@ class _Step:
 
 def _find_boxes(
     inputs: "pd.DataFrame", hit: "NDArray[np.bool_]", boxes: int, smallest: float
-) -> Iterator[list[_Step]]:
-    """Yield the trajectory of one box after the other."""
+) -> Iterator[tuple[list[_Step], int | None]]:
+    """Yield the way to one box after the other, and which step is chosen, until none is."""
     names = list(map(str, inputs))
     # PRIM takes a column named scenario for something else.
     plain = inputs.astype(np.float64).set_axis([f"x{k}" for k in range(len(names))], axis=1)
@@ -292,7 +289,13 @@ def _find_boxes(
             found = search.find_box()
         if found is None:
             return
-        yield [_step(found, k, names) for k in range(len(found.box_lims))]
+        steps = [_step(found, k, names) for k in range(len(found.box_lims))]
+        chosen = _choose(steps)
+        yield steps, chosen
+        if chosen is None:
+            return
+        # The next is looked for outside the box that is chosen, not outside the smallest.
+        found.select(chosen)
 
 
 def _step(found: Any, at: int, names: list[str]) -> _Step:  # noqa: ANN401  # it has no types
