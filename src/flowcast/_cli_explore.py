@@ -106,8 +106,8 @@ def explore(
 ) -> None:
     """Project a scenario many times over uncertain drivers, and say what drives what comes out.
 
-    Written are cases.csv with inputs and outcomes, and boxes.csv (--above) or sensitivity.csv
-    (--method sobol, morris). The same command goes on where it was stopped.
+    Written are, in a folder for each method, cases.csv with inputs and outcomes, and boxes.csv
+    (--above) or sensitivity.csv (sobol, morris). The same command goes on where it was stopped.
     """
     from flowcast.projection import (
         ProjectionSpec,
@@ -159,6 +159,9 @@ def _tell(
     found: "Exploration", outcomes: "Sequence[Outcome]", above: float | None, out: Path
 ) -> None:
     """Write and print what the cases say."""
+    from flowcast.projection.exploring import exploration_folder
+
+    out = exploration_folder(out, found.design.method)
     for name in (SENSITIVITY, BOXES, TRAJECTORY):
         (out / name).unlink(missing_ok=True)
     say(f"Written: {out / 'cases.csv'}")

@@ -23,6 +23,7 @@ from flowcast.projection import (
 from flowcast.projection._inputs import write_inputs
 from flowcast.projection.comparing import measure_of
 from flowcast.projection.designs import fix_values
+from flowcast.projection.exploring import exploration_folder
 from flowcast.projection.outcomes import Outcome
 from flowcast.scenarios import read_scenario
 from flowcast.scenarios.loading import ResolvedScenario
@@ -190,10 +191,11 @@ def count_blocks(monkeypatch: pytest.MonkeyPatch, *, fail_at: int = -1) -> list[
 
 def test_on_disk_it_is_what_it_is_in_memory(folder: Path, found: Exploration) -> None:
     pd.testing.assert_frame_equal(ran(folder).cases, found.cases)
-    written = pd.read_csv(folder / "cases.csv")
+    place = folder / "explored-latin"
+    written = pd.read_csv(place / "cases.csv")
     pd.testing.assert_frame_equal(written, found.cases)
-    assert listed(folder) == {"inputs", "cases.csv", "exploration.json", "scenario.yaml"}
-    assert read_scenario(folder / "scenario.yaml").spec == open_ranges().spec
+    assert listed(place) == {"cases.csv", "exploration.json", "scenario.yaml"}
+    assert read_scenario(place / "scenario.yaml").spec == open_ranges().spec
 
 
 def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
@@ -204,7 +206,7 @@ def test_what_was_stopped_goes_on_and_what_is_done_is_not_done_again(
         with pytest.raises(KeyboardInterrupt):
             ran(folder)
         assert made == [0, 2]
-    assert "cases.csv" not in listed(folder)
+    assert "cases.csv" not in listed(folder / "explored-latin")
     with monkeypatch.context() as patched:
         made = count_blocks(patched)
         pd.testing.assert_frame_equal(ran(folder).cases, found.cases)
@@ -224,8 +226,15 @@ def test_another_question_is_computed_anew(
     assert not first.cases.equals(second.cases)
 
 
+def test_methods_lie_side_by_side(folder: Path) -> None:
+    ran(folder)
+    ran(folder, method="morris")
+    assert listed(folder) == {"inputs", "explored-latin", "explored-morris"}
+    assert exploration_folder(folder, "morris") == folder / "explored-morris"
+
+
 def test_a_table_that_was_changed_by_hand_is_made_again(folder: Path, found: Exploration) -> None:
     ran(folder)
-    path = folder / "cases.csv"
+    path = folder / "explored-latin" / "cases.csv"
     found.cases.assign(**{OUTCOMES[0]: 1.0}).to_csv(path, index=False)
     pd.testing.assert_frame_equal(ran(folder).cases, found.cases)

@@ -39,16 +39,17 @@ def test_sobol_finds_the_indices_of_ishigami_s_function(many: Design) -> None:
     assert table.attrs == {"notes": (), "enough": True}
 
 
+@pytest.mark.statistical
 def test_sobol_s_intervals_hold_the_truth_about_as_often_as_they_state() -> None:
-    """Each index in 60 designs; of 95 % intervals, fewer than 50 that hold it are past chance."""
+    """Each index in 40 designs; of 95 % intervals, fewer than 32 that hold it are past chance."""
     held = np.zeros(6)
-    for seed in range(60):
+    for seed in range(40):
         design = make_design(CIRCLE, "sobol", 5 * 256, seed=seed)
         table = sensitivity_of(design, ishigami(design.inputs))
         truth = np.array([truth[name] for name in "abc" for truth in (FIRST, TOTAL)])
         held += (table["lower"] <= truth) & (truth <= table["upper"])
-    assert held.min() >= 50
-    assert held.mean() < 60
+    assert held.min() >= 32
+    assert held.mean() < 40
 
 
 def test_inputs_weigh_by_their_distributions_not_by_their_ranges() -> None:

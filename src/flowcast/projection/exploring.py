@@ -24,6 +24,7 @@ from flowcast.projection._inputs import hash_of_inputs, inputs_at, read_inputs
 from flowcast.projection.designs import Design, Method, fix_values, make_design, uncertain_values
 from flowcast.projection.outcomes import Outcome, outcome_draws, read_outcome, require_outcome
 from flowcast.projection.projecting import baseline_of, dataset_of, project_block
+from flowcast.projection.store import INPUTS
 from flowcast.scenarios import apply_scenario, dump_scenario
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario, plain
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from flowcast.projection.process import FlowProcess
     from flowcast.projection.start import ProjectionStart
 
-__all__ = ["Exploration", "explore_scenarios", "run_exploration"]
+__all__ = ["Exploration", "exploration_folder", "explore_scenarios", "run_exploration"]
 
 CASES: Final = "cases.csv"
 RECIPE: Final = "exploration.json"
@@ -157,9 +158,9 @@ def run_exploration(
 ) -> Exploration:
     """Explore a scenario from the inputs of a folder, and write there what came out.
 
-    Written are `cases.csv`, the scenario with its ranges, and what the cases hang on. Finished
-    blocks of cases are kept until all are there, so that a run that was stopped goes on; where all
-    are there from the same inputs, nothing is computed.
+    Written are, in a folder for each method, `cases.csv`, the scenario with its ranges, and what
+    the cases hang on. Finished blocks of cases are kept until all are there, so that a run that was
+    stopped goes on; where all are there from the same inputs, nothing is computed.
 
     Parameters
     ----------
@@ -175,9 +176,9 @@ def run_exploration(
     UsageError, InputError
         As `explore_scenarios`; nothing is written then.
     """
-    place = Path(folder)
-    inputs = place / "inputs"
+    inputs = Path(folder) / INPUTS
     given = read_inputs(inputs)
+    place = exploration_folder(folder, method)
     wanted = _read_outcomes(outcomes)
     design = make_design(uncertain_values(scenario.spec), method, cases, seed=seed)
     stamp = hash_of_inputs(inputs)
@@ -213,6 +214,11 @@ def run_exploration(
     found = _gather(design, wanted, np.concatenate(list(rows.values())), draws)
     _write(place, scenario, found, recipe)
     return found
+
+
+def exploration_folder(folder: Path | str, method: str) -> Path:
+    """Return where an exploration lies below the folder whose inputs it has."""
+    return Path(folder) / f"explored-{method}"
 
 
 def _read_outcomes(outcomes: Sequence[Outcome | str]) -> tuple[Outcome, ...]:
