@@ -6,10 +6,11 @@ in all of them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
+from math import isqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -43,7 +44,7 @@ CASES: Final = "cases.csv"
 RECIPE: Final = "exploration.json"
 SCENARIO: Final = "scenario.yaml"
 KEPT: Final = ".cases.unfinished"
-BLOCK_BYTES: Final = 2**27
+BLOCK_BYTES: Final = 2**29
 """What flows of the draws and cases may take that are made together."""
 MAX_CASES: Final = 20
 """Of a block: a file, and what a worker does before it is asked again."""
@@ -252,9 +253,10 @@ def _require_sense(
         raise InputError(dict.fromkeys(faults))
 
 
-def _blocks(design: Design, process: "FlowProcess", start: "ProjectionStart") -> Iterable[slice]:
-    """Yield which cases are made together."""
-    size = int(np.clip(BLOCK_BYTES // _bytes_of(process, start), 1, MAX_CASES))
+def _blocks(design: Design, process: "FlowProcess", start: "ProjectionStart") -> list[slice]:
+    """Return which cases are made together."""
+    # As many as draws: cases share what a draw of the process does, draws what a case's drivers do.
+    size = int(np.clip(isqrt(BLOCK_BYTES // _bytes_of(process, start)), 1, MAX_CASES))
     n = len(design.inputs)
     return [slice(first, min(first + size, n)) for first in range(0, n, size)]
 
