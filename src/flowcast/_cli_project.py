@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flowcast._cli_options import Quiet, Scheduler, Workers
+from flowcast._cli_options import (
+    PROJECTED_YEARS,
+    FlowRun,
+    FlowTable,
+    People,
+    PeriodLength,
+    ProcessSettings,
+    Quiet,
+    Scheduler,
+    Stocks,
+    Until,
+    Workers,
+)
 from flowcast._command import not_lost
 from flowcast._outcome import GATE_EXIT, emit_table
 from flowcast._terminal import say
@@ -16,9 +28,7 @@ if TYPE_CHECKING:
 
     from flowcast.projection import FlowHistory, FlowProcess, ProjectionSpec
 
-__all__ = ["project"]
-
-YEARS = 25
+__all__ = ["end_at_chains", "prepare_inputs", "project", "require_one_history"]
 
 
 def project(
@@ -34,35 +44,11 @@ def project(
         Path,
         typer.Option(metavar="DIR", help="Folder of the projection.", show_default=False),
     ],
-    run: Annotated[
-        Path | None,
-        typer.Option(metavar="RUN", help="A run, whose flows are the history.", show_default=False),
-    ] = None,
-    flows: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="F",
-            help="A table of flows instead: origin, destination, period, flow, and draw.",
-            show_default=False,
-        ),
-    ] = None,
-    length: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Years of a period of the table.")
-    ] = 1,
-    people: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="F",
-            help="place, year, population, births, deaths.",
-            show_default="populations of the run's embedded model",
-        ),
-    ] = None,
-    stocks: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="F", help="birthplace, place, stock: at the start.", show_default=False
-        ),
-    ] = None,
+    run: FlowRun = None,
+    flows: FlowTable = None,
+    length: PeriodLength = 1,
+    people: People = None,
+    stocks: Stocks = None,
     drivers: Annotated[
         Path | None,
         typer.Option(
@@ -71,16 +57,8 @@ def project(
             show_default=False,
         ),
     ] = None,
-    spec: Annotated[
-        Path | None,
-        typer.Option(
-            "--settings", metavar="F", help="YAML of priors and sizes.", show_default=False
-        ),
-    ] = None,
-    until: Annotated[
-        int | None,
-        typer.Option(metavar="YEAR", help="Where it ends.", show_default=f"{YEARS} years on"),
-    ] = None,
+    spec: ProcessSettings = None,
+    until: Until = None,
     draws: Annotated[
         int | None,
         typer.Option(metavar="N", min=1, help="Draws.", show_default="those of the settings"),
@@ -101,15 +79,13 @@ def project(
     from flowcast.projection import ProjectionSpec, read_projection_spec
     from flowcast.scenarios import read_scenarios
 
-    if (run is None) == (flows is None):
-        found = "neither" if run is None else "both"
-        raise typer.BadParameter(f"found {found}; allowed: --run or --flows", param_hint="--run")
+    require_one_history(run, flows)
     named = list(dict.fromkeys(["baseline", *scenarios]))
     resolved = read_scenarios(named)
     settings = ProjectionSpec() if spec is None else read_projection_spec(spec)
     settings = settings.model_copy(update={"seed": seed})
     with not_lost():
-        process = _prepare(
+        process = prepare_inputs(
             out, run, flows, length, people, stocks, drivers, settings, until, quiet=quiet
         )
         from flowcast.projection.store import run_projection
@@ -121,14 +97,26 @@ def project(
         )  # fmt: skip
     for name, fresh in computed.items():
         _tell(out, name, fresh=fresh)
+    end_at_chains(process, "project")
+
+
+def require_one_history(run: Path | None, flows: Path | None) -> None:
+    """Refuse a command that has two histories of flows, or none."""
+    if (run is None) == (flows is None):
+        found = "neither" if run is None else "both"
+        raise typer.BadParameter(f"found {found}; allowed: --run or --flows", param_hint="--run")
+
+
+def end_at_chains(process: "FlowProcess", command: str) -> None:
+    """Say what there is to know of a process; exit with 3 if its chains disagree."""
     for note in process.notes:
         say(f"Note: {note}")
     if not process.passed:
-        say("flowcast: (project) | chains of the process do not agree yet; allowed: more draws")
+        say(f"flowcast: ({command}) | chains of the process do not agree yet; allowed: more draws")
         raise typer.Exit(GATE_EXIT)
 
 
-def _prepare(
+def prepare_inputs(
     out: Path,
     run: Path | None,
     flows: Path | None,
@@ -172,7 +160,7 @@ def _prepare(
 
     process = fit_process(history, settings, drivers=past, progress=progress)
     track.stop()
-    end = history.end + YEARS if until is None else until
+    end = history.end + PROJECTED_YEARS if until is None else until
     stock = None if stocks is None else _stocks(stocks)
     start = make_start(table, process.places, history.end, end, length=history.length, stock=stock)
     write_inputs(

@@ -19,6 +19,7 @@ from flowcast._cli_explain import (
     is_projection,
     plot_projection,
 )
+from flowcast._cli_explore import explore
 from flowcast._cli_iamc import iamc
 from flowcast._cli_indicators import indicators_app
 from flowcast._cli_options import Corridors, Model, Places, Quiet, Reports, Run, Settings
@@ -64,6 +65,7 @@ app.add_typer(scenarios_app)
 app.command()(project)
 app.command()(explain)
 app.command()(iamc)
+app.command()(explore)
 
 
 def main() -> None:

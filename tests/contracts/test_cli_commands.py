@@ -35,6 +35,7 @@ COMMANDS = {
     "estimate",
     "explain",
     "iamc",
+    "explore",
     "plot",
     "predict",
     "project",

@@ -6,11 +6,13 @@ import sys
 import pytest
 
 HEAVY = {
+    "SALib",
     "arviz",
     "arviz_base",
     "arviz_stats",
     "dask",
     "distributed",
+    "ema_workbench",
     "h5netcdf",
     "matplotlib",
     "numba",

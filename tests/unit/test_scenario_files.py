@@ -13,6 +13,7 @@ from flowcast.scenarios import (
     combine_scenarios,
     dump_scenario,
     needed_files,
+    overlay_scenario,
     read_scenario,
     read_scenarios,
     scenario_names,
@@ -421,3 +422,28 @@ def test_files_that_nothing_uses_are_not_needed(tmp_path: Path) -> None:
         "iiasa_ssp_population",
         "iiasa_ssp_urban_share",
     ]
+
+
+def test_what_is_laid_over_a_scenario_decides_and_the_rest_stays(tmp_path: Path) -> None:
+    base = write(tmp_path, "base", drivers={"rain": RAIN}, shocks={"war": WAR})
+    over = tmp_path / "over.yaml"
+    over.write_text("drivers: {rain: {value: {uniform: [0.5, 1]}}}\nshocks: {war: null}\n")
+    for one in (base, read_scenario(base)):
+        whole = overlay_scenario(one, over)
+        assert whole.spec.name == "base"
+        assert str(whole.spec.drivers["rain"].value) == "uniform(low=0.5, high=1)"
+        assert whole.spec.drivers["rain"].places == ("eastern_africa",)
+        assert dict(whole.spec.shocks) == {}
+        assert any("drivers.rain.value: 0.9 ->" in str(line) for line in whole.overrides)
+    named = overlay_scenario(base, {"name": "other", "drivers": {"rain": {"value": 0.8}}})
+    assert (named.spec.name, named.spec.drivers["rain"].value) == ("other", 0.8)
+
+
+def test_faults_of_a_scenario_and_of_what_is_laid_over_it_are_told_together(tmp_path: Path) -> None:
+    base = write(tmp_path, "base", drivers={"rain": {**RAIN, "unit": "rato"}})
+    with pytest.raises(InputError) as refused:
+        overlay_scenario(base, {"drivers": {"hail": {**RAIN, "driver": "hale"}}})
+    assert {fault.column for fault in refused.value.faults} == {
+        "drivers.rain.unit",
+        "drivers.hail.driver",
+    }

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowcast.errors import UsageError
-from flowcast.projection._outcomes import blocks_of, days_of, outcomes, require_measures
+from flowcast.projection._path_measures import blocks_of, days_of, outcomes, require_measures
 from flowcast.projection._shifts import Shifts, make_shifts
 from flowcast.projection.projecting import baseline_of
 from flowcast.projection.simulation import simulate_draw

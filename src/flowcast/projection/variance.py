@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowcast.errors import UsageError
-from flowcast.projection._outcomes import blocks_of, days_of, outcomes, require_measures
+from flowcast.projection._path_measures import blocks_of, days_of, outcomes, require_measures
 from flowcast.projection.projecting import baseline_of, project_block
 from flowcast.projection.simulation import Offset
 from flowcast.scenarios import apply_scenario

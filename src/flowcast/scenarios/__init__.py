@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from flowcast.scenarios.loading import ResolvedScenario as ResolvedScenario
     from flowcast.scenarios.loading import combine_scenarios as combine_scenarios
     from flowcast.scenarios.loading import dump_scenario as dump_scenario
+    from flowcast.scenarios.loading import overlay_scenario as overlay_scenario
     from flowcast.scenarios.loading import read_scenario as read_scenario
     from flowcast.scenarios.loading import read_scenarios as read_scenarios
     from flowcast.scenarios.loading import scenario_names as scenario_names
@@ -39,6 +40,7 @@ _HOME = {
     "combine_scenarios": "loading",
     "dump_scenario": "loading",
     "needed_files": "futures",
+    "overlay_scenario": "loading",
     "read_scenario": "loading",
     "read_scenarios": "loading",
     "return_level": "extremes",

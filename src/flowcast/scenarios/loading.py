@@ -27,6 +27,7 @@ __all__ = [
     "ResolvedScenario",
     "combine_scenarios",
     "dump_scenario",
+    "overlay_scenario",
     "read_scenario",
     "read_scenarios",
     "scenario_names",
@@ -177,6 +178,41 @@ def combine_scenarios(paths: Sequence[str | Path]) -> ResolvedScenario:
     return replace(found, files=tuple(name for name in found.files if name != label))
 
 
+def overlay_scenario(
+    base: str | Path | ResolvedScenario, over: str | Path | Mapping[str, Any]
+) -> ResolvedScenario:
+    """Lay a file, or plain data, over a scenario, as if it extended that one.
+
+    Parameters
+    ----------
+    base
+        As for `read_scenario`, or as it returns it.
+    over
+        A file, or what one would hold. What it does not say stays as it is, the name too.
+
+    Raises
+    ------
+    InputError
+        With every fault of both.
+
+    Examples
+    --------
+    >>> wider = {"drivers": {"policy_openness": {"value": {"uniform": [0.5, 4]}}}}
+    >>> overlay_scenario("open_borders", wider).spec.drivers["policy_openness"].value
+    uniform(low=0.5, high=4)
+    """
+    faults: list[Fault] = []
+    found = [_as_source(one, faults) for one in (base, over)]
+    below, above = found
+    if below is None or above is None or faults:
+        raise InputError(dict.fromkeys(faults))
+    own = {**below.own, **above.own}
+    whole = _resolve(replace(above, own=own, parents=(*above.parents, below)))
+    if isinstance(whole, list):
+        raise InputError(whole)
+    return whole
+
+
 def dump_scenario(scenario: ResolvedScenario) -> str:
     """Return a scenario as one YAML file that says it all, with the log of overrides below."""
     body = {k: v for k, v in plain(scenario.spec).items() if k != "extends"}
@@ -195,6 +231,18 @@ def _load_all(paths: Iterable[str | Path]) -> tuple[list[_Source], list[Fault]]:
     known: dict[Path, _Source | None] = {}
     found = [_load(_find(path, None, faults), (), known, faults) for path in paths]
     return [source for source in found if source is not None], faults
+
+
+def _as_source(
+    one: str | Path | ResolvedScenario | Mapping[str, Any], faults: list[Fault]
+) -> _Source | None:
+    """Return a file, a scenario or plain data as a source."""
+    if isinstance(one, str | Path):
+        return _load(_find(one, None, faults), (), {}, faults)
+    raw = plain(one.spec) if isinstance(one, ResolvedScenario) else one
+    own = {key: raw[key] for key in OWN if key in raw}
+    label = one.spec.name if isinstance(one, ResolvedScenario) else "what is laid over it"
+    return _Source(label, own, _flat(raw, Path()), ())
 
 
 def _find(path: str | Path, beside: Path | None, faults: list[Fault]) -> Path | None:
