@@ -131,23 +131,52 @@ def prepare_inputs(
 ) -> "FlowProcess":
     """Write what the projection starts from, unless it stands there from the same files."""
     from flowcast._hashes import file_hash, joint_hash
-    from flowcast._terminal import Progress
     from flowcast.config import plain_settings
-    from flowcast.projection import baseline_of, fit_process, make_start
+    from flowcast.projection import baseline_of, make_start
     from flowcast.projection._inputs import read_inputs, write_inputs
     from flowcast.projection.comparing import summarise_history
     from flowcast.projection.store import INPUTS
 
-    files = [one for one in (flows, people, stocks, drivers) if one is not None]
+    of_fit = [one for one in (flows, people, drivers) if one is not None]
     if run is not None:
-        files.append(run / "manifest.json")
-    stamp = joint_hash([*map(file_hash, files), json.dumps(plain_settings(settings))])
-    stamp = joint_hash([stamp, f"{length} {until}"])
+        of_fit.append(run / "manifest.json")
+    fitted = joint_hash(
+        [*map(file_hash, of_fit), json.dumps(plain_settings(settings)), str(length)]
+    )
+    begun = joint_hash([*map(file_hash, [] if stocks is None else [stocks]), str(until)])
     place, mark = out / INPUTS, out / INPUTS / "made_from.txt"
-    if mark.is_file() and mark.read_text(encoding="utf-8") == stamp:
+    before = mark.read_text(encoding="utf-8").split() if mark.is_file() else ["", ""]
+    if before == [fitted, begun]:
         return read_inputs(place)[0]
     history, table = _history(run, flows, length, people)
     past = None if drivers is None else _drivers(drivers)
+    if before[0] == fitted:
+        # Where it ends and who lives there says nothing of the past: the fit stays.
+        process = read_inputs(place)[0]
+    else:
+        process = _fit(history, settings, past, quiet=quiet)
+    end = history.end + PROJECTED_YEARS if until is None else until
+    stock = None if stocks is None else _stocks(stocks)
+    start = make_start(table, process.places, history.end, end, length=history.length, stock=stock)
+    write_inputs(
+        place, process, start, baseline_of(process, start, past), past,
+        past=summarise_history(history),
+    )  # fmt: skip
+    mark.write_text(f"{fitted} {begun}", encoding="utf-8")
+    return process
+
+
+def _fit(
+    history: "FlowHistory",
+    settings: "ProjectionSpec",
+    drivers: "xr.Dataset | None",
+    *,
+    quiet: bool,
+) -> "FlowProcess":
+    """Fit the process, and say how far it is."""
+    from flowcast._terminal import Progress
+    from flowcast.projection import fit_process
+
     track = Progress(shown=not quiet)
     started = False
 
@@ -158,16 +187,8 @@ def prepare_inputs(
             started = True
         track.update(done)
 
-    process = fit_process(history, settings, drivers=past, progress=progress)
+    process = fit_process(history, settings, drivers=drivers, progress=progress)
     track.stop()
-    end = history.end + PROJECTED_YEARS if until is None else until
-    stock = None if stocks is None else _stocks(stocks)
-    start = make_start(table, process.places, history.end, end, length=history.length, stock=stock)
-    write_inputs(
-        place, process, start, baseline_of(process, start, past), past,
-        past=summarise_history(history),
-    )  # fmt: skip
-    mark.write_text(stamp, encoding="utf-8")
     return process
 
 

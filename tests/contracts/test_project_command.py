@@ -1,6 +1,7 @@
 """`flowcast project` and `compare` of scenarios: what they write, refuse, and how they end."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,21 @@ def test_a_second_time_nothing_is_computed(projection: Path, files: Path) -> Non
     ended = run_flowcast("project", "no_migration", "--out", projection, *given(files))
     assert ended.output.count("Unchanged") == 2
     assert "sweeps" not in ended.output
+
+
+def test_a_later_end_needs_no_other_fit(projection: Path, files: Path, tmp_path: Path) -> None:
+    out = tmp_path / "longer"
+    shutil.copytree(projection, out)
+    arguments = [2028 if one == 2027 else one for one in given(files)]
+    ended = run_flowcast("project", "no_migration", "--out", out, *arguments)
+    assert "sweeps" not in ended.output
+    assert "Unchanged" not in ended.output
+    longer = open_projection(out, "baseline")
+    assert longer["period"].to_numpy()[-1] == 2027
+    # The same process, draws and innovations: what was there already is what it was.
+    shorter = open_projection(projection, "baseline")
+    same = longer["flows"].sel(period=shorter["period"])
+    np.testing.assert_array_equal(same, shorter["flows"])
 
 
 def test_two_scenarios_are_compared_draw_by_draw(projection: Path) -> None:

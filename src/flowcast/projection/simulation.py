@@ -135,15 +135,18 @@ def _autonomous(
     """Return what a draw of the process does by itself, whatever the drivers."""
     data, n_period = process.posterior, len(start.periods)
     own = {str(name): data[name].to_numpy()[k].astype(np.float64) for name in _USED}
-    rng = np.random.default_rng([seed, STREAM, draw])
     panels = {}
     one = np.zeros(1, dtype=np.intp)
     classes, groups = data["class_of"].to_numpy(), data["shared_of"].to_numpy()
     kinds = data["kind_of"].to_numpy()
-    for name, class_of, group_of, kind_of in (
-        ("out", one, np.zeros(data.sizes["origin_place"], dtype=np.intp), one),
-        ("share", classes, groups, kinds),
+    for number, (name, class_of, group_of, kind_of) in enumerate(
+        (
+            ("out", one, np.zeros(data.sizes["origin_place"], dtype=np.intp), one),
+            ("share", classes, groups, kinds),
+        )
     ):
+        # Each panel has numbers of its own: a later end changes nothing before it.
+        rng = np.random.default_rng([seed, STREAM, draw, number])
         mean, z = own[f"{name}_mean"], own[f"{name}_deviation"]
         phi = np.atleast_1d(own[f"{name}_phi"])[class_of]
         shared = np.atleast_1d(own[f"{name}_shared"])

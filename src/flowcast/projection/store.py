@@ -45,7 +45,7 @@ SUPPORT: Final = "support.csv"
 BLOCK_BYTES: Final = 2**26
 """Size of a block of draws of one scenario: a file, and what a worker holds of each scenario."""
 MAX_BLOCK: Final = 50
-VERSION: Final = "1"
+VERSION: Final = "2"
 """Of the way in which draws are made: a change of it makes what lies on disk out of date."""
 
 
