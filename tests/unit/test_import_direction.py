@@ -35,7 +35,6 @@ LAYERS = (
         "errors",
         "resources",
         "scores",
-        "disclosure",
         "_atomic",
         "_hashes",
         "_kept",
