@@ -6,7 +6,7 @@ bytes: it holds no date of its own.
 
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,7 +19,9 @@ from flowcast.errors import Fault, FlowcastError, InputError
 from flowcast.estimates import estimate_tables
 from flowcast.persistence import read_run
 from flowcast.posterior import Posterior, describe_inference
+from flowcast.publication.disclosure import DisclosurePolicy, read_policy
 from flowcast.publication.judge import Judgement, judge_release, read_scorecard
+from flowcast.publication.protection import STATUS_COLUMN, protect_tables
 from flowcast.scorecard_page import render_scorecard
 from flowcast.sources import load_registry
 from flowcast.tables import write_table
@@ -46,6 +48,8 @@ COLUMNS: Final = {
     "evidence": "what the figure rests on: both_reports, one_report, survey, digital, stock, "
     "total, joined by +, or none",
     "definition": "minimum stay for a move to count",
+    STATUS_COLUMN: "suppressed: the figures are left out, because they are of few persons or would "
+    "tell of a cell with few; which of the two is not said",
 }
 """What the columns of the tables hold."""
 
@@ -69,6 +73,7 @@ def publish(
     out: str | Path,
     *,
     scorecards: Sequence[str | Path] = (),
+    policy: str | Path | None = None,
     force: bool = False,
 ) -> Judgement:
     """Write a release of a run.
@@ -81,6 +86,9 @@ def publish(
         The release's folder, which must not exist: it is written whole or not at all.
     scorecards
         Files that `flowcast validate --out` wrote for the run's model and data.
+    policy
+        File of a policy of disclosure control, as `read_policy` reads it. All tables obey it
+        together. Without one every cell is published.
     force
         Publish in spite of what speaks against it. The release then says so, with the reasons.
 
@@ -94,7 +102,9 @@ def publish(
     PublicationRefusedError
         If something speaks against it and `force` is not given. Nothing is written.
     InputError
-        If the run or a scorecard cannot be read, or the folder exists.
+        If the run, a scorecard or the policy cannot be read, or the folder exists.
+    FlowcastError
+        If a cell cannot be protected as the policy demands.
 
     Examples
     --------
@@ -106,11 +116,15 @@ def publish(
         raise InputError([Fault(str(target), "something there already", "a new name")])
     posterior = read_run(run)
     cards = [read_scorecard(path) for path in scorecards]
+    rules = None if policy is None else read_policy(policy)
     judgement = judge_release(posterior, cards)
     if not judgement.passed and not force:
         raise PublicationRefusedError(str(run), judgement.reasons)
     with atomic_folder(target) as folder:
-        for table in estimate_tables(posterior, probs=PROBS, rows=WHOLE):
+        tables: Iterable[pd.DataFrame] = estimate_tables(posterior, probs=PROBS, rows=WHOLE)
+        if rules is not None:
+            tables = protect_tables(list(tables), rules)
+        for table in tables:
             name = table["measure"].iloc[0]
             write_table(table, folder / f"{name}.csv")
             write_table(table, folder / f"{name}.parquet")
@@ -122,8 +136,9 @@ def publish(
         _write(folder / "model.yaml", dump_model(posterior.spec))
         _write(folder / "data_dictionary.csv", _dictionary())
         told = _provenance(posterior, judgement) | {"run": _run_hashes(Path(run))}
+        told["disclosure"] = None if rules is None else rules.model_dump()
         _write(folder / "provenance.json", json.dumps(told, indent=2))
-        _write(folder / "README.md", _readme(posterior, judgement, forced=not judgement.passed))
+        _write(folder / "README.md", _readme(posterior, judgement, rules))
         _write(folder / CHECKSUMS, _checksums(folder))
     return judgement
 
@@ -174,11 +189,11 @@ def _inference(posterior: Posterior) -> str:
     return describe_inference(posterior.info.get("method"), posterior.info.get("exact"))
 
 
-def _readme(posterior: Posterior, judgement: Judgement, *, forced: bool) -> str:
+def _readme(posterior: Posterior, judgement: Judgement, rules: DisclosurePolicy | None) -> str:
     title = posterior.spec.title or posterior.spec.name
     intervals = " and ".join(f"{100 * prob:.0f} %" for prob in PROBS)
     lines = [f"# {title}", ""]
-    if forced:
+    if not judgement.passed:
         lines += ["**Published although it should not be.** What speaks against it:", ""]
         lines += [*(f"- {reason}" for reason in judgement.reasons), ""]
     lines += [
@@ -189,6 +204,10 @@ def _readme(posterior: Posterior, judgement: Judgement, *, forced: bool) -> str:
         "",
         f"Inference: {_inference(posterior)}.",
         "",
+        "## Disclosure control",
+        "",
+        _describe_disclosure(rules),
+        "",
         "## Validation",
         "",
         *(f"- {remark}" for remark in judgement.remarks or ("none",)),
@@ -196,6 +215,25 @@ def _readme(posterior: Posterior, judgement: Judgement, *, forced: bool) -> str:
         f"`{CHECKSUMS}` has the hash of every file: `sha256sum --check {CHECKSUMS}`.",
     ]
     return "\n".join(lines)
+
+
+def _describe_disclosure(rules: DisclosurePolicy | None) -> str:
+    if rules is None:
+        return "None: small cells are published as they are."
+    named = f" ({rules.name})" if rules.name else ""
+    small = f"Counts below {rules.minimum_cell:g} persons{named} are protected"
+    if rules.method == "round":
+        return (
+            f"{small}: means are multiples of {rules.base:g} next to the estimates, and sums of "
+            "them are the means of totals; medians go up or down with their means, other figures "
+            "away from them. Intervals contain those before."
+        )
+    below, above = rules.protection
+    return (
+        f"{small}: their figures are left out, and those of other cells with them, where "
+        f"`{STATUS_COLUMN}` is `suppressed`. From all tables together none of these counts can be "
+        f"computed nearer than {below:g} persons below it (or zero) and {above:g} above."
+    )
 
 
 def _checksums(folder: Path) -> str:
