@@ -94,6 +94,7 @@ LIBRARIES = {
     "sklearn": ("validation.baselines", "validation.splits", "scenarios"),
     "pyfixest": (),
     "matplotlib": ("plots", "publication"),
+    "great_tables": ("publication",),
     "dask": ("fanout", "_kept", "projection.store"),
     "distributed": ("fanout",),
     "seaborn": (),

@@ -18,7 +18,12 @@ HALF: Final = 0.5
 
 
 def rank_cells(
-    estimates: FlowEstimates | Posterior, *, within: Within | None = None, top: int = 1
+    estimates: FlowEstimates | Posterior,
+    *,
+    within: Within | None = None,
+    top: int = 1,
+    last: bool = False,
+    cells: NDArray[np.bool_] | None = None,
 ) -> pd.DataFrame:
     """Return how probable it is that a cell is among the largest.
 
@@ -31,6 +36,10 @@ def rank_cells(
         destination. By default all cells of a period.
     top
         Among how many of the largest.
+    last
+        Whether to take the last period alone. Every period needs all its draws at once.
+    cells
+        Which cells are compared, shape (cell,): by default all.
 
     Returns
     -------
@@ -42,7 +51,8 @@ def rank_cells(
     Raises
     ------
     UsageError
-        If `top` is below 1, `within` is unknown, or groups are asked for of what has but one end.
+        If `top` is below 1, `within` is unknown, groups are asked for of what has but one end, or
+        there is nothing to compare.
 
     Notes
     -----
@@ -71,16 +81,21 @@ def rank_cells(
     if top < 1:
         raise UsageError(f"(top) | found {top}; allowed: 1 or more")
     groups = _groups(estimates, within)
-    parts = [
-        _rank_period(estimates, int(period), groups, top)
-        for period in np.argsort(estimates.period_bounds[:, 0], kind="stable")
-    ]
+    if cells is not None:
+        groups = [kept for group in groups if len(kept := group[cells[group]])]
+    if not groups:
+        raise UsageError("(cells) | found none to compare; allowed: at least one")
+    periods = np.argsort(estimates.period_bounds[:, 0], kind="stable")
+    wanted = periods[-1:] if last else periods
+    parts = [_rank_period(estimates, int(period), groups, top) for period in wanted]
     frame = pd.concat(parts, ignore_index=True)
     frame.attrs = {"model": estimates.name, "unit": estimates.unit, "top": top, "within": within}
     return frame
 
 
-def top_corridors(estimates: FlowEstimates | Posterior, n: int = 20) -> pd.DataFrame:
+def top_corridors(
+    estimates: FlowEstimates | Posterior, n: int = 20, *, last: bool = False
+) -> pd.DataFrame:
     """Return the `n` largest cells of each period, and how sure it is that they are among them.
 
     Parameters
@@ -89,6 +104,8 @@ def top_corridors(estimates: FlowEstimates | Posterior, n: int = 20) -> pd.DataF
         As for `rank_cells`.
     n
         How many.
+    last
+        As for `rank_cells`.
 
     Returns
     -------
@@ -100,7 +117,7 @@ def top_corridors(estimates: FlowEstimates | Posterior, n: int = 20) -> pd.DataF
     UsageError
         If `n` is below 1.
     """
-    ranked = rank_cells(estimates, top=n)
+    ranked = rank_cells(estimates, top=n, last=last)
     first = ranked.groupby(["period_start", "period_end"], sort=False, dropna=False).head(n)
     first = first.reset_index(drop=True)
     first.attrs = ranked.attrs

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from flowcast.errors import UsageError
+from flowcast.estimates import FlowEstimates, rank_cells
 from flowcast.publication.disclosure import (
     DisclosurePolicy,
     LinkedCells,
@@ -20,7 +21,14 @@ from flowcast.publication.disclosure import (
 )
 from flowcast.publication.rounding import round_down, round_up
 
-__all__ = ["STATUS_COLUMN", "SUPPRESSED", "LinkedTables", "link_tables", "protect_tables"]
+__all__ = [
+    "STATUS_COLUMN",
+    "SUPPRESSED",
+    "LinkedTables",
+    "link_tables",
+    "protect_tables",
+    "rank_shown",
+]
 
 STATUS_COLUMN: Final = "disclosure"
 SUPPRESSED: Final = "suppressed"
@@ -199,6 +207,44 @@ def protect_tables(
     )
     hidden = suppress_cells(cells, policy, sensitive).suppressed
     return [_hide(table, hidden[rows]) for table, rows in zip(tables, linked.rows, strict=True)]
+
+
+def rank_shown(
+    flows: FlowEstimates,
+    table: pd.DataFrame,
+    *,
+    within: Literal["origin"] | None = None,
+    top: int = 1,
+) -> pd.DataFrame | None:
+    """Rank the flows of the last period that a protected table shows, among themselves.
+
+    A rank among all would bound what is left out by what is not.
+
+    Parameters
+    ----------
+    flows
+        Draws of all flows.
+    table
+        Of these flows, from `protect_tables`.
+    within, top
+        As for `flowcast.estimates.rank_cells`.
+
+    Returns
+    -------
+    DataFrame or None
+        As from `rank_cells`, with the table's medians; None if the table shows nothing.
+    """
+    starts = table["period_start"]
+    last = table[starts.isna() | (starts == starts.max())].drop_duplicates(list(KEY))
+    medians = last.dropna(subset="median").set_index(["origin", "destination"])["median"]
+    corridors = pd.MultiIndex.from_arrays([flows.origins, flows.destinations])
+    shown = np.asarray(corridors.isin(medians.index), dtype=np.bool_)
+    if not shown.any():
+        return None
+    ranked = rank_cells(flows, within=within, top=top, last=True, cells=shown)
+    at = pd.MultiIndex.from_frame(ranked[["origin", "destination"]])
+    ranked["median"] = medians.reindex(at).to_numpy(float)
+    return ranked
 
 
 def _hide(table: pd.DataFrame, hidden: NDArray[np.bool_]) -> pd.DataFrame:

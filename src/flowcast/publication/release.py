@@ -6,7 +6,7 @@ bytes: it holds no date of its own.
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,12 +16,19 @@ from flowcast._atomic import atomic_folder
 from flowcast._hashes import file_hash
 from flowcast.config import dump_model
 from flowcast.errors import Fault, FlowcastError, InputError
-from flowcast.estimates import estimate_tables
+from flowcast.estimates import estimate_tables, flow_estimates
 from flowcast.persistence import read_run
 from flowcast.posterior import Posterior, describe_inference
 from flowcast.publication.disclosure import DisclosurePolicy, read_policy
+from flowcast.publication.display import (
+    build_corridor_table,
+    build_country_table,
+    build_matrix,
+    render_display,
+)
 from flowcast.publication.judge import Judgement, judge_release, read_scorecard
-from flowcast.publication.protection import STATUS_COLUMN, protect_tables
+from flowcast.publication.protection import STATUS_COLUMN, protect_tables, rank_shown
+from flowcast.publication.quality import QUALITY_COLUMN, QUALITY_GRADES, grade_table
 from flowcast.scorecard_page import render_scorecard
 from flowcast.sources import load_registry
 from flowcast.tables import write_table
@@ -31,6 +38,10 @@ __all__ = ["PublicationRefusedError", "publish"]
 PROBS: Final = (0.8, 0.95)
 WHOLE: Final = sys.maxsize
 """Rows of a part: a table of each measure in one."""
+TOP: Final = 20
+"""Corridors in the list of the largest."""
+MATRIX_PLACES: Final = 40
+"""More make no matrix that anybody could read."""
 CHECKSUMS: Final = "SHA256SUMS"
 COLUMNS: Final = {
     "origin": "code of the place of origin; empty where a row is about all of them",
@@ -48,6 +59,12 @@ COLUMNS: Final = {
     "evidence": "what the figure rests on: both_reports, one_report, survey, digital, stock, "
     "total, joined by +, or none",
     "definition": "minimum stay for a move to count",
+    QUALITY_COLUMN: "; ".join(f"{grade}: {text}" for grade, text in QUALITY_GRADES.items()),
+    "rank": "posterior mean of the rank among corridors, or destinations of an origin, that are "
+    "shown; 1 is the largest flow",
+    "probability": f"of being among the {TOP} largest of these corridors, or the first of these "
+    "destinations",
+    "se": "Monte Carlo standard error of the probability",
     STATUS_COLUMN: "suppressed: the figures are left out, because they are of few persons or would "
     "tell of a cell with few; which of the two is not said",
 }
@@ -121,13 +138,7 @@ def publish(
     if not judgement.passed and not force:
         raise PublicationRefusedError(str(run), judgement.reasons)
     with atomic_folder(target) as folder:
-        tables: Iterable[pd.DataFrame] = estimate_tables(posterior, probs=PROBS, rows=WHOLE)
-        if rules is not None:
-            tables = protect_tables(list(tables), rules)
-        for table in tables:
-            name = table["measure"].iloc[0]
-            write_table(table, folder / f"{name}.csv")
-            write_table(table, folder / f"{name}.parquet")
+        _write_tables(folder, posterior, rules)
         for card in cards:
             for scheme, rows in card.groupby("scheme", sort=True):
                 rows = rows.reset_index(drop=True)
@@ -141,6 +152,38 @@ def publish(
         _write(folder / "README.md", _readme(posterior, judgement, rules))
         _write(folder / CHECKSUMS, _checksums(folder))
     return judgement
+
+
+def _write_tables(folder: Path, posterior: Posterior, rules: DisclosurePolicy | None) -> None:
+    """Write the estimates, all digits, and the tables for readers that are made of them."""
+    flows = flow_estimates(posterior)
+    tables = list(estimate_tables(flows, probs=PROBS, rows=WHOLE))
+    grades = [grade_table(table) for table in tables]
+    if rules is not None:
+        tables = protect_tables(tables, rules)
+    for k, (table, grade) in enumerate(zip(tables, grades, strict=True)):
+        at = list(table).index("evidence") + 1
+        table.insert(at, QUALITY_COLUMN, grade.where(table["mean"].notna()))
+        name = table["measure"].iloc[0]
+        write_table(table, folder / f"{name}.csv")
+        write_table(table, folder / f"{name}.parquet")
+        tables[k] = table
+    corridors = tables[0]
+    multiples = rules is not None and rules.method == "round"
+    shown = []
+    largest = rank_shown(flows, corridors, top=TOP)
+    first = rank_shown(flows, corridors, within="origin")
+    if largest is not None and first is not None:
+        write_table(largest.head(TOP), folder / "top_corridors.csv")
+        write_table(first, folder / "top_destinations.csv")
+        shown.append(build_corridor_table(corridors, largest.head(TOP), rounded=multiples))
+    if corridors["origin"].nunique() <= MATRIX_PLACES:
+        shown.append(build_matrix(corridors, rounded=multiples))
+    if len(tables) > 1:
+        shown.append(build_country_table(tables, rounded=multiples))
+    for one in shown:
+        _write(folder / f"{one.name}.html", render_display(one, "html"))
+        _write(folder / f"{one.name}.tex", render_display(one, "latex"))
 
 
 def _write(path: Path, text: str) -> None:
