@@ -149,7 +149,8 @@ def _weights(
     """Return what each flow of a period counts for in a sum; moves within a group for nothing."""
 
     def inside(name: str, codes: NDArray[np.object_]) -> NDArray[np.bool_]:
-        return np.isin(codes, list(members.get(name, {name})))
+        same = np.isin(codes, list(members[name])) if name in members else codes == name
+        return np.asarray(same, dtype=np.bool_)
 
     if cell.measure in ADDED:
         place = cell.origin if cell.measure == "emigration" else cell.destination
