@@ -6,6 +6,7 @@ system of linear equations, whatever the number of tables. Whoever reads the tab
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import scipy.sparse as sp
@@ -16,7 +17,7 @@ from flowcast.errors import UsageError
 
 __all__ = ["LinkedCells", "link_cells", "link_margins"]
 
-ADDITIVE: float = 1e-6
+ADDITIVE: Final = 1e-6
 """How far a relation may be from zero, of the largest value in it: rounding of sums, no more."""
 
 
@@ -36,7 +37,6 @@ class LinkedCells:
     known
         Cells that are no secret, such as the diagonal, shape (cell,): never sensitive, and of no
         use to hide others.
-
     """
 
     values: NDArray[np.float64]
@@ -119,17 +119,17 @@ def split_relations(
 ) -> Iterator[tuple[NDArray[np.intp], sp.csr_array]]:
     """Yield the columns, and the rows that touch them, of each connected part of a matrix."""
     n_relation, n_cell = relations.shape
-    pattern = sp.block_array([[None, relations != 0.0], [(relations != 0.0).T, None]])
-    if not n_relation:
-        pattern = sp.csr_array((n_cell, n_cell))
+    used = relations != 0.0
+    pattern = sp.block_array([[None, used], [used.T, None]]) if n_relation else used.T @ used
     _, labels = connected_components(pattern, directed=False)
     of_relation, of_cell = labels[:n_relation], labels[n_relation:]
     order = np.argsort(of_cell, kind="stable")
     starts = np.flatnonzero(np.diff(of_cell[order], prepend=-1))
     rows = np.argsort(of_relation, kind="stable")
+    sorted_rows = of_relation[rows]
     for cells in np.split(order, starts[1:]):
         label = of_cell[cells[0]]
-        first, last = (np.searchsorted(of_relation[rows], label, side=s) for s in ("left", "right"))
+        first, last = (np.searchsorted(sorted_rows, label, side=s) for s in ("left", "right"))
         yield cells, relations[rows[first:last]][:, cells]
 
 
