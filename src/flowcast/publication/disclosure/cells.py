@@ -118,7 +118,7 @@ def split_relations(
     relations: sp.csr_array,
 ) -> Iterator[tuple[NDArray[np.intp], sp.csr_array]]:
     """Yield the columns, and the rows that touch them, of each connected part of a matrix."""
-    n_relation, n_cell = relations.shape
+    n_relation = relations.shape[0]
     used = relations != 0.0
     pattern = sp.block_array([[None, used], [used.T, None]]) if n_relation else used.T @ used
     _, labels = connected_components(pattern, directed=False)
