@@ -274,8 +274,8 @@ def _describe_disclosure(rules: DisclosurePolicy | None) -> str:
     below, above = rules.protection
     return (
         f"{small}: their figures are left out, and those of other cells with them, where "
-        f"`{STATUS_COLUMN}` is `suppressed`. From the means of all tables together none of these can "
-        f"be computed nearer than {below:g} persons below it (or zero) and {above:g} above."
+        f"`{STATUS_COLUMN}` is `suppressed`. From the means of all tables together none of these "
+        f"can be computed nearer than {below:g} persons below it (or zero) and {above:g} above."
     )
 
 
