@@ -21,6 +21,10 @@ def publish(
             help="What `flowcast validate --out` wrote for the run's model and data; repeatable.",
         ),
     ] = None,
+    policy: Annotated[
+        Path | None,
+        typer.Option(metavar="F", help="A policy of disclosure control (YAML): small cells."),
+    ] = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Publish what should not be; the release says so."),
@@ -29,7 +33,7 @@ def publish(
     """Write a release of a run, unless its validation speaks against it."""
     from flowcast.publication import publish as write_release
 
-    judgement = write_release(run, out, scorecards=scorecard or [], force=force)
+    judgement = write_release(run, out, scorecards=scorecard or [], policy=policy, force=force)
     for reason in judgement.reasons:
         say(f"Published in spite of this: {reason}")
     for remark in judgement.remarks:

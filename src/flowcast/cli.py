@@ -247,21 +247,31 @@ def compare(
         Path,
         typer.Argument(
             metavar="A",
-            help="A run, an estimate table, or a scenario's folder in a projection.",
+            help="A run, an estimate table, a release, or a scenario's folder in a projection.",
             show_default=False,
         ),
     ],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another.", show_default=False)],
     top: Annotated[int, typer.Option(metavar="N", min=1, help="Changes to show.")] = 20,
 ) -> None:
-    """Compare two runs or tables: what changed, by how much, why."""
+    """Compare two runs, tables or releases: what changed, by how much, why."""
     from dataclasses import replace
 
-    from flowcast.compare import compare_runs, compare_tables, render
+    from flowcast.compare import (
+        compare_releases,
+        compare_runs,
+        compare_tables,
+        is_release,
+        render,
+        render_releases,
+    )
     from flowcast.persistence import read_run
 
     if is_projection(first) and is_projection(second):
         compare_projections(first, second, top)
+        return
+    if is_release(first) or is_release(second):
+        sys.stdout.write(render_releases(compare_releases(first, second), top))
         return
     names = (str(first), str(second))
     if first.is_file() or second.is_file():

@@ -110,6 +110,45 @@ def test_the_same_release_twice_has_the_same_bytes(run: Path, tmp_path: Path) ->
     assert first == second
 
 
+def test_a_policy_hides_small_cells_and_the_release_says_so(run: Path, tmp_path: Path) -> None:
+    card, policy = kept(scorecard(), tmp_path), tmp_path / "policy.yaml"
+    policy.write_text("name: the office\nminimum_cell: 30\n")
+    for name in ("first", "second"):
+        result = flowcast(
+            "publish", run, "--out", tmp_path / name, "--scorecard", card, "--policy", policy
+        )
+        assert result.exit_code == 0, result.output
+    out = tmp_path / "first"
+    assert all(
+        path.read_bytes() == (tmp_path / "second" / path.name).read_bytes()
+        for path in out.iterdir()
+    )
+    flow = read_table(out / "flow.csv")
+    hidden = flow["disclosure"] == "suppressed"
+    assert 0 < hidden.sum() < len(flow)
+    assert flow.loc[hidden, ["mean", "median", "sd", "lower", "upper"]].isna().all().all()
+    assert (flow.loc[~hidden, "mean"] >= 30.0).all()
+    pd.testing.assert_frame_equal(pd.read_parquet(out / "flow.parquet"), flow, check_dtype=False)
+    assert "Counts below 30 persons (the office) are protected" in (out / "README.md").read_text()
+    assert json.loads((out / "provenance.json").read_text())["disclosure"]["minimum_cell"] == 30
+    assert "disclosure" in pd.read_csv(out / "data_dictionary.csv")["column"].tolist()
+    policy.write_text("minimum_cell: 30\nmethod: round\nbase: 60\n")
+    publish(run, tmp_path / "rounded", scorecards=[card], policy=policy)
+    assert (read_table(tmp_path / "rounded" / "net.csv")["mean"] % 60.0 == 0.0).all()
+    assert "multiples of 60" in (tmp_path / "rounded" / "README.md").read_text()
+
+
+def test_a_wrong_policy_is_refused_before_anything_is_written(run: Path, tmp_path: Path) -> None:
+    card, policy = kept(scorecard(), tmp_path), tmp_path / "policy.yaml"
+    policy.write_text("minimum_cells: 30\n")
+    result = flowcast(
+        "publish", run, "--out", tmp_path / "release", "--scorecard", card, "--policy", policy
+    )
+    assert result.exit_code == 1
+    assert "did you mean minimum_cell" in result.output
+    assert not (tmp_path / "release").exists()
+
+
 def test_an_overconfident_model_is_refused_and_the_release_says_so_if_forced(
     run: Path, tmp_path: Path
 ) -> None:

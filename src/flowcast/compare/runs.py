@@ -12,7 +12,7 @@ from flowcast.estimates import Grouping, summarise
 from flowcast.posterior import Posterior
 from flowcast.vocabulary import UN_DURATION_MONTHS, EstimateMeasure
 
-__all__ = ["compare_runs"]
+__all__ = ["compare_runs", "differing_settings", "flatten_settings"]
 
 ABSENT: Final = "(absent)"
 UNCOMPARED: Final = frozenset({"timings", "notes", "site_rounds", "sites_settled"})
@@ -52,7 +52,9 @@ def compare_runs(
         for run in (a, b)
     ]
     return compare_tables(
-        *tables, names=(_run_name(a, "a"), _run_name(b, "b")), inputs=_differences(a, b)
+        *tables,
+        names=(_run_name(a, "a"), _run_name(b, "b")),
+        inputs=differing_settings(_inputs_of(a), _inputs_of(b)),
     )
 
 
@@ -60,9 +62,8 @@ def _run_name(run: Posterior, side: str) -> str:
     return f"{run.spec.name} ({side})"
 
 
-def _differences(a: Posterior, b: Posterior) -> pd.DataFrame:
-    """Return what differs of specification, data, versions and seed: key, a, b."""
-    left, right = _inputs_of(a), _inputs_of(b)
+def differing_settings(left: Mapping[str, str], right: Mapping[str, str]) -> pd.DataFrame:
+    """Return the settings, by dotted path, that differ: key, a, b."""
     keys = [*left, *(key for key in right if key not in left)]
     rows = [
         (key, left.get(key, ABSENT), right.get(key, ABSENT))
@@ -76,16 +77,16 @@ def _inputs_of(run: Posterior) -> dict[str, str]:
     """Return every setting of a run as text, by dotted path."""
     info = {key: value for key, value in run.info.items() if key not in UNCOMPARED}
     specification = yaml.safe_load(dump_model(run.spec))
-    return {**dict(_flatten(specification)), **dict(_flatten(info, "info."))}
+    return dict(flatten_settings(specification)) | dict(flatten_settings(info, "info."))
 
 
-def _flatten(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
+def flatten_settings(value: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, str]]:
     """Yield dotted paths and leaves; things in a list go by their name, if they have one."""
     for key, inner in value.items():
         if isinstance(inner, Mapping):
-            yield from _flatten(inner, f"{path}{key}.")
+            yield from flatten_settings(inner, f"{path}{key}.")
         elif isinstance(inner, list) and inner and all(_is_named(item) for item in inner):
-            yield from _flatten({item["name"]: item for item in inner}, f"{path}{key}.")
+            yield from flatten_settings({item["name"]: item for item in inner}, f"{path}{key}.")
         elif inner != []:
             yield f"{path}{key}", str(inner)
 

@@ -11,6 +11,7 @@ from flowcast.estimates.conversion import duration_log_factor
 from flowcast.estimates.flows import FlowEstimates, flow_estimates
 from flowcast.estimates.mixture import stack_estimates
 from flowcast.estimates.operators import Grouping
+from flowcast.estimates.ranking import rank_cells, top_corridors
 from flowcast.estimates.summary import estimate_tables, summarise
 
 __all__ = [
@@ -23,7 +24,9 @@ __all__ = [
     "duration_log_factor",
     "estimate_tables",
     "flow_estimates",
+    "rank_cells",
     "stack_estimates",
     "summarise",
     "to_dataset",
+    "top_corridors",
 ]
