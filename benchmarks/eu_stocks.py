@@ -211,10 +211,13 @@ def compare(
     first: pd.DataFrame | None = None
     table = []
     for name, reports in runs.items():
+        rows = within(held, reports)
+        if rows.empty:
+            print(f"{how} | {name}: has no figure of these years", flush=True)
+            continue
         start = time.perf_counter()
         posterior = fit(case, reports)
         wall = time.perf_counter() - start
-        rows = within(held, reports)
         data, draws = predict(posterior, rows)
         values = data.table["value"].to_numpy(float)
         key = list(zip(data.table["origin"], data.table["destination"], rows["year"], strict=True))
