@@ -164,15 +164,21 @@ def with_floors(reports: pd.DataFrame, how: str) -> pd.DataFrame:
     return reports.assign(censored_below=np.nan) if how == "as figures" else reports
 
 
-def fit(case: Case, reports: pd.DataFrame) -> Posterior:
-    """Fit the model to some of the reports."""
+def fit(case: Case, reports: pd.DataFrame, ahead: int) -> Posterior:
+    """Fit the model to some of the reports, with some years after the last one."""
     data = observations_from_frame(reports, name="eu_stocks")
-    return estimate(case.spec, data, case.places, case.corridors)
+    overrides = {"periods_ahead": ahead}
+    return estimate(case.spec, data, case.places, case.corridors, overrides=overrides)
 
 
-def within(held: pd.DataFrame, fitted: pd.DataFrame) -> pd.DataFrame:
+def years_ahead(held: pd.DataFrame, fitted: pd.DataFrame) -> int:
+    """Return by how many years the fit has to go beyond its last report: one at most."""
+    return int(held["year"].max() == fitted["year"].max() + 1)
+
+
+def within(held: pd.DataFrame, fitted: pd.DataFrame, ahead: int) -> pd.DataFrame:
     """Return the withheld rows in years that the fit spans."""
-    return held[held["year"].between(fitted["year"].min(), fitted["year"].max())]
+    return held[held["year"].between(fitted["year"].min(), fitted["year"].max() + ahead)]
 
 
 def predict(posterior: Posterior, held: pd.DataFrame) -> tuple[Observations, np.ndarray]:
@@ -211,12 +217,13 @@ def compare(
     first: pd.DataFrame | None = None
     table = []
     for name, reports in runs.items():
-        rows = within(held, reports)
+        ahead = years_ahead(held, reports)
+        rows = within(held, reports, ahead)
         if rows.empty:
             print(f"{how} | {name}: has no figure of these years", flush=True)
             continue
         start = time.perf_counter()
-        posterior = fit(case, reports)
+        posterior = fit(case, reports, ahead)
         wall = time.perf_counter() - start
         data, draws = predict(posterior, rows)
         values = data.table["value"].to_numpy(float)
