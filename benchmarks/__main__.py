@@ -24,12 +24,13 @@ LONG = (
     "benchmarks.agreement",
     "benchmarks.coverage",
     "benchmarks.sbc",
+    "benchmarks.displacement",
 )
 NEEDS_DATA = {
     f"benchmarks.{name}"
     for name in (
         "accounting", "double_entry", "imem31", "outlier", "rampazzo", "search_index",
-        "meta_flows", "eu_stocks", "stock_bridge",
+        "meta_flows", "eu_stocks", "stock_bridge", "displacement",
     )
 }  # fmt: skip
 

@@ -80,6 +80,7 @@ LAYERS = (
     ),
     ("calibration", "validation", "scenarios"),
     ("projection",),
+    ("displacement",),
     ("plots",),
     ("checking", "_demo_tables", "_demo_page", "demonstration", "scorecard_page"),
     ("publication",),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEGREES",
+    "MEAN_DEGREES",
     "WIDEST",
     "band_precision",
     "band_times",

@@ -18,9 +18,15 @@ from flowcast.validation.baselines.cells import lay_out
 from flowcast.validation.baselines.features import build_features, teaching_rows
 from flowcast.validation.baselines.rows import N_DRAWS, PROBS, FloatArray, Known, to_persons
 
-__all__ = ["gradient_boosting_draws", "random_forest_draws"]
+__all__ = [
+    "boosted_quantiles",
+    "calibrated",
+    "forest_quantiles",
+    "gradient_boosting_draws",
+    "random_forest_draws",
+]
 
-Learn = Callable[[FloatArray, FloatArray, FloatArray], FloatArray]
+Learn = Callable[[FloatArray, FloatArray, FloatArray, int], FloatArray]
 
 LEVELS: Final = (0.025, 0.1, 0.25, 0.5, 0.75, 0.9, 0.975)
 """Quantiles that are learned; those between and beyond lie on lines through their normal scores."""
@@ -51,19 +57,7 @@ def gradient_boosting_draws(known: Known) -> FloatArray:
         Quantiles, persons; NaN for what is no flow between two places, and everywhere with fewer
         than 50 reports to learn from.
     """
-    from sklearn.ensemble import HistGradientBoostingRegressor
-
-    def learn(x: FloatArray, y: FloatArray, asked: FloatArray) -> FloatArray:
-        found = [
-            HistGradientBoostingRegressor(
-                loss="quantile", quantile=level, max_iter=ROUNDS, learning_rate=0.08,
-                early_stopping=False, random_state=known.seed % 2**32,
-            ).fit(x, y).predict(asked)
-            for level in LEVELS
-        ]  # fmt: skip
-        return _between(np.sort(found, axis=0))
-
-    return _draws(known, learn)
+    return _draws(known, boosted_quantiles)
 
 
 def random_forest_draws(known: Known) -> FloatArray:
@@ -74,19 +68,52 @@ def random_forest_draws(known: Known) -> FloatArray:
     2006, Quantile regression forests, Journal of Machine Learning Research 7, 983-999). Parameters
     and result are those of `gradient_boosting_draws`.
     """
+    return _draws(known, forest_quantiles)
+
+
+def boosted_quantiles(x: FloatArray, y: FloatArray, asked: FloatArray, seed: int) -> FloatArray:
+    """Return 99 quantiles of boosted trees for each asked row, as `gradient_boosting_draws` says.
+
+    Parameters
+    ----------
+    x, y
+        Features (row, feature) and logs (row,) to learn from.
+    asked
+        Features of what is to be predicted, (asked, feature).
+    seed
+        Of the learner.
+
+    Returns
+    -------
+    ndarray, shape (99, asked)
+    """
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    found = [
+        HistGradientBoostingRegressor(
+            loss="quantile", quantile=level, max_iter=ROUNDS, learning_rate=0.08,
+            early_stopping=False, random_state=seed % 2**32,
+        ).fit(x, y).predict(asked)
+        for level in LEVELS
+    ]  # fmt: skip
+    return _between(np.sort(found, axis=0))
+
+
+def forest_quantiles(x: FloatArray, y: FloatArray, asked: FloatArray, seed: int) -> FloatArray:
+    """Return 99 quantiles of a random forest for each asked row, as `random_forest_draws` says.
+
+    Parameters and result are those of `boosted_quantiles`.
+    """
     from sklearn.ensemble import RandomForestRegressor
 
-    def learn(x: FloatArray, y: FloatArray, asked: FloatArray) -> FloatArray:
-        forest = RandomForestRegressor(
-            n_estimators=TREES, min_samples_leaf=LEAF, max_features=1 / 3, n_jobs=1,
-            random_state=known.seed % 2**32,
-        ).fit(x, y)  # fmt: skip
-        rng = np.random.default_rng(np.random.SeedSequence([known.seed, 31]))
-        leaves, asked_leaves = forest.apply(x), forest.apply(asked)
-        drawn = [_members(leaves[:, k], asked_leaves[:, k], y, rng) for k in range(leaves.shape[1])]
-        return np.asarray(np.quantile(np.concatenate(drawn), PROBS, axis=0))
-
-    return _draws(known, learn)
+    forest = RandomForestRegressor(
+        n_estimators=TREES, min_samples_leaf=LEAF, max_features=1 / 3, n_jobs=1,
+        random_state=seed % 2**32,
+    ).fit(x, y)  # fmt: skip
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 31]))
+    leaves, asked_leaves = forest.apply(x), forest.apply(asked)
+    drawn = [_members(leaves[:, k], asked_leaves[:, k], y, rng) for k in range(leaves.shape[1])]
+    return np.asarray(np.quantile(np.concatenate(drawn), PROBS, axis=0))
 
 
 def _draws(known: Known, learn: Learn) -> FloatArray:
@@ -106,13 +133,21 @@ def _draws(known: Known, learn: Learn) -> FloatArray:
     wanted = np.concatenate([x[~kept], asked])
     # One thread: sums over several depend on their number, and so would the scorecard.
     with threadpool_limits(1):
-        quantiles = learn(x[kept][:, told], y[kept], wanted[:, told])
+        quantiles = learn(x[kept][:, told], y[kept], wanted[:, told], known.seed)
     aside, rest = np.split(quantiles, [int((~kept).sum())], axis=1)
-    return cells.spread_out(to_persons(_calibrated(rest, aside, y[~kept])))
+    return cells.spread_out(to_persons(calibrated(rest, aside, y[~kept])))
 
 
-def _calibrated(quantiles: FloatArray, aside: FloatArray, value: FloatArray) -> FloatArray:
-    """Return quantiles moved so that the right share of the reports set aside lies below each."""
+def calibrated(quantiles: FloatArray, aside: FloatArray, value: FloatArray) -> FloatArray:
+    """Return quantiles moved so that the right share of the reports set aside lies below each.
+
+    Parameters
+    ----------
+    quantiles, aside
+        Of what is asked (99, asked), and of what was set aside (99, row).
+    value
+        What these turned out to be, (row,).
+    """
     if not len(value):
         return quantiles
     error = value - aside
