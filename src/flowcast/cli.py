@@ -12,6 +12,7 @@ import typer
 from flowcast import __version__
 from flowcast._cli_accounting import accounting
 from flowcast._cli_ages import ages_app
+from flowcast._cli_displacement import displacement_app
 from flowcast._cli_explain import (
     compare_projections,
     explain,
@@ -66,6 +67,7 @@ app.command()(project)
 app.command()(explain)
 app.command()(iamc)
 app.command()(explore)
+app.add_typer(displacement_app)
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ COMMAND_LINE = (
     "_cli_ages",
     "_cli_stock_draws",
     "_cli_accounting",
+    "_cli_displacement",
     "_cli_entries",
     "_cli_explain",
     "_cli_iamc",

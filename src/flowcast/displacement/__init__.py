@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from flowcast.displacement.risk import summarise_forecast as summarise_forecast
     from flowcast.displacement.spec import DisplacementSpec as DisplacementSpec
     from flowcast.displacement.spec import read_displacement_spec as read_displacement_spec
+    from flowcast.displacement.store import read_fit as read_fit
+    from flowcast.displacement.store import write_fit as write_fit
     from flowcast.displacement.totals import total_bounds as total_bounds
 
 # Public name -> module of this package. No name may be that of a module: importing it would win.
@@ -48,11 +50,13 @@ _HOME = {
     "make_panel": "panel",
     "read_displacement": "reading",
     "read_displacement_spec": "spec",
+    "read_fit": "store",
     "return_levels": "risk",
     "sum_units": "panel",
     "summarise_forecast": "risk",
     "to_years": "panel",
     "total_bounds": "totals",
+    "write_fit": "store",
 }
 
 __all__ = [*_HOME]

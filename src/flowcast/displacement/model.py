@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     type Floats = NDArray[np.float64]
     type Kept = dict[str, NDArray[np.float64]]
 
-__all__ = ["DisplacementFit", "fit_displacement"]
+__all__ = ["DisplacementFit", "fit_displacement", "standing"]
 
 MAX_RHAT: Final = 1.05
 MIN_ESS: Final = 50.0
@@ -136,16 +136,20 @@ def fit_displacement(
     {'chain': 2, 'draw': 10, 'unit': 30}
     """
     settings = DisplacementSpec() if spec is None else spec
-    scales, centre = centre_of(panel, settings)
-    names, hazard = np.unique(panel.names("hazard"), return_inverse=True)
-    groupings, groups = group_units(panel)
-    layout = Layout(tuple(names.tolist()), hazard, groupings, groups, scales, centre)
+    layout, past = standing(panel, settings)
     told = _drivers(panel, drivers)
-    past = histories(panel.values, scales)
     data = _Data.prepare(panel, layout, told, past, settings)
     chains = [_chain(data, settings, chain, progress) for chain in range(settings.chains)]
     posterior, diagnostics = gather_draws(layout, told.names, chains)
     return DisplacementFit(posterior, panel, layout, told, past[-1], diagnostics, settings)
+
+
+def standing(panel: DisplacementPanel, spec: DisplacementSpec) -> tuple[Layout, list[History]]:
+    """Return the columns of a panel's model, and the past before each year and after the last."""
+    scales, centre = centre_of(panel, spec)
+    names, hazard = np.unique(panel.names("hazard"), return_inverse=True)
+    layout = Layout(tuple(names.tolist()), hazard, *group_units(panel), scales, centre)
+    return layout, histories(panel.values, scales)
 
 
 def _drivers(panel: DisplacementPanel, drivers: "xr.Dataset | None") -> Drivers:
