@@ -68,7 +68,8 @@ def read_fit(path: Path | str) -> DisplacementFit:
     if tree.attrs.get("format") != FORMAT:
         raise InputError([Fault(str(path), "another kind of file", "a file that a fit wrote")])
     spec = DisplacementSpec.model_validate_json(tree.attrs["spec"])
-    data = tree["panel"].to_dataset(inherit=False)
+    groups = {name: node.to_dataset(inherit=False) for name, node in tree.children.items()}
+    data = groups["panel"]
     panel = DisplacementPanel(
         data["count"].drop_vars("driver", errors="ignore"),
         tree.attrs["source"],
@@ -76,9 +77,9 @@ def read_fit(path: Path | str) -> DisplacementFit:
         int(tree.attrs["smallest"]),
     )
     layout, past = standing(panel, spec)
-    diagnostics = tree["diagnostics"].to_dataset(inherit=False).to_dataframe()
-    posterior = tree["posterior"].to_dataset(inherit=False)
-    return DisplacementFit(posterior, panel, layout, _drivers(data), past[-1], diagnostics, spec)
+    diagnostics = groups["diagnostics"].to_dataframe()
+    drivers = _drivers(data)
+    return DisplacementFit(groups["posterior"], panel, layout, drivers, past[-1], diagnostics, spec)
 
 
 def _drivers(data: "xr.Dataset") -> Drivers:
