@@ -39,6 +39,7 @@ LAYERS = (
         "errors",
         "resources",
         "scores",
+        "disclosure",
         "_atomic",
         "_hashes",
         "_kept",
