@@ -223,7 +223,8 @@ def test_stocks_of_each_source_beside_all_on_the_same_rows(
     held = pd.DataFrame({"origin": "AT", "destination": ["DE", "FR"], "year": [2012, 2016]})
     held["value"] = [100.0, 50.0]
 
-    def fit(_: object, reports: pd.DataFrame) -> SimpleNamespace:
+    def fit(_: object, reports: pd.DataFrame, ahead: int) -> SimpleNamespace:
+        assert ahead == 0
         return SimpleNamespace(info={"method": "nuts"}, gate=GateResult(len(reports) > 1))
 
     def predict(_: object, rows: pd.DataFrame) -> tuple[SimpleNamespace, np.ndarray]:
@@ -232,7 +233,11 @@ def test_stocks_of_each_source_beside_all_on_the_same_rows(
     monkeypatch.setattr(eu, "fit", fit)
     monkeypatch.setattr(eu, "predict", predict)
     every = pd.DataFrame({"year": [2011, 2019]})
-    runs = {"all sources": every, "survey alone": pd.DataFrame({"year": [2016]})}
+    runs = {
+        "all sources": every,
+        "survey alone": pd.DataFrame({"year": [2016]}),
+        "census alone": pd.DataFrame({"year": [2010]}),  # it has no figure of these years
+    }
     table = eu.compare(None, "year", runs, held)
     agree(pages, {"eu_stocks": table})
     names = ["fitted", "same_rows_as", "gate", "n"]
@@ -242,6 +247,16 @@ def test_stocks_of_each_source_beside_all_on_the_same_rows(
         ["all sources", "survey alone", "", 1],
     ]
     assert (table["crps"] == 0).all()
+
+
+def test_a_source_that_ends_a_year_before_is_carried_ahead(bench: Bench) -> None:
+    eu = bench("eu_stocks")
+    held = pd.DataFrame({"year": [2018, 2018]})
+    ends = {2019: 0, 2018: 0, 2017: 1, 2016: 0}
+    for last, ahead in ends.items():
+        fitted = pd.DataFrame({"year": [2011, last]})
+        assert eu.years_ahead(held, fitted) == ahead
+        assert len(eu.within(held, fitted, ahead)) == (2 if last >= 2017 else 0)
 
 
 def test_what_a_platform_gains(bench: Bench, pages: ModuleType) -> None:
