@@ -18,8 +18,8 @@ ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda)
 TIMEOUT_SECONDS = 900
-SLOW = ("05_validation", "06_scenarios")
-"""Notebooks that fit so many models that only `make test-all` runs them."""
+SLOW = ("02_your_own_data", "03_merging_sources", "05_validation", "06_scenarios")
+"""Notebooks that fit so many models, or for so long, that only `make test-all` runs them."""
 
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
