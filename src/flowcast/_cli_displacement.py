@@ -69,17 +69,9 @@ def fit(
     spec = DisplacementSpec() if settings is None else read_displacement_spec(settings)
     panel = _panel(file, source, sum_over, since, until)
     track = Progress(shown=not quiet)
-    started = False
-
-    def progress(done: int, total: int) -> None:
-        nonlocal started
-        if not started:
-            track.start("sweeps", total)
-            started = True
-        track.update(done)
-
+    seeded = spec.model_copy(update={"seed": seed})
     with not_lost():
-        made = fit_displacement(panel, spec.model_copy(update={"seed": seed}), progress=progress)
+        made = fit_displacement(panel, seeded, progress=track.counter("sweeps"))
         track.stop()
         write_fit(made, out)
     units, years = panel.values.shape

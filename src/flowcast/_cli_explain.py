@@ -2,17 +2,16 @@
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowcast._cli_options import Out
+from flowcast._command import not_lost
 from flowcast._outcome import emit_table
 from flowcast._terminal import say
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from flowcast.scenarios.loading import ResolvedScenario
 
 __all__ = [
@@ -24,7 +23,7 @@ __all__ = [
 ]
 
 
-DRAWS = 200
+MOST_DRAWS = 200
 
 
 class What(StrEnum):
@@ -68,16 +67,30 @@ def explain(
     Shares of the variance go to parameters, innovations, uncertain drivers and the choice of the
     scenario; differences from the baseline to each driver of each scenario. Both add up.
     """
-    from flowcast._command import not_lost
+    import pandas as pd
 
-    measures = measure or ["immigration", "emigration", "net"]
+    from flowcast.projection import attribute_change, split_variance
+    from flowcast.projection._inputs import read_inputs
+    from flowcast.projection.store import INPUTS
+
     chosen = _scenarios_of(folder, scenarios)
+    process, start, baseline, history = read_inputs(folder / INPUTS)
+    given: dict[str, Any] = {
+        "baseline": baseline,
+        "history": history,
+        "draws": min(MOST_DRAWS, process.n_draws) if draws is None else draws,
+        "seed": _seed_of(folder),
+        "measures": measure or ["immigration", "emigration", "net"],
+    }
     with not_lost():
         if what is What.WIDTH:
-            table = _width(folder, chosen, draws, measures)
+            table = split_variance(process, start, chosen, **given)
         else:
-            table = _change(folder, chosen, draws, measures)
-    emit_table(table, None, out)
+            parts = {
+                one.spec.name: attribute_change(process, start, one, **given) for one in chosen
+            }
+            table = pd.concat(parts, names=["scenario"]).reset_index("scenario")
+    emit_table(table.reset_index(drop=True), None, out)
 
 
 def _scenarios_of(folder: Path, names: list[str] | None) -> "list[ResolvedScenario]":
@@ -103,48 +116,6 @@ def _scenarios_of(folder: Path, names: list[str] | None) -> "list[ResolvedScenar
     if not wanted:
         raise InputError([Fault(str(folder), "the baseline alone", "a scenario beside it")])
     return [read_scenario(folder / name / SCENARIO) for name in wanted]
-
-
-def _width(
-    folder: Path, chosen: "list[ResolvedScenario]", draws: int | None, measures: list[str]
-) -> "pd.DataFrame":
-    from flowcast.projection import split_variance
-    from flowcast.projection._inputs import read_inputs
-    from flowcast.projection.store import INPUTS
-
-    process, start, baseline, history = read_inputs(folder / INPUTS)
-    n = min(DRAWS, process.n_draws) if draws is None else draws
-    return split_variance(
-        process, start, chosen, baseline=baseline, history=history, draws=n,
-        seed=_seed_of(folder), measures=measures,
-    )  # fmt: skip
-
-
-def _change(
-    folder: Path, chosen: "list[ResolvedScenario]", draws: int | None, measures: list[str]
-) -> "pd.DataFrame":
-    import pandas as pd
-
-    from flowcast.projection import attribute_change
-    from flowcast.projection._inputs import read_inputs
-    from flowcast.projection.store import INPUTS
-
-    process, start, baseline, history = read_inputs(folder / INPUTS)
-    n = min(DRAWS, process.n_draws) if draws is None else draws
-    parts = {
-        one.spec.name: attribute_change(
-            process,
-            start,
-            one,
-            baseline=baseline,
-            history=history,
-            draws=n,
-            seed=_seed_of(folder),
-            measures=measures,
-        )
-        for one in chosen
-    }
-    return pd.concat(parts, names=["scenario"]).reset_index("scenario").reset_index(drop=True)
 
 
 def _seed_of(folder: Path) -> int:
@@ -175,12 +146,16 @@ def plot_projection(
 
 def holds_projections(path: Path) -> bool:
     """Return whether a folder is one of projections."""
-    return (path / "projection.json").is_file()
+    from flowcast.projection.store import MANIFEST
+
+    return (path / MANIFEST).is_file()
 
 
 def is_projection(path: Path) -> bool:
     """Return whether a folder holds the draws of a scenario."""
-    return (path / "recipe.json").is_file() and (path / "draws.zarr").is_dir()
+    from flowcast.projection.store import DRAWS, RECIPE
+
+    return (path / RECIPE).is_file() and (path / DRAWS).is_dir()
 
 
 def compare_projections(first: Path, second: Path, top: int) -> None:

@@ -178,15 +178,7 @@ def _fit(
     from flowcast.projection import fit_process
 
     track = Progress(shown=not quiet)
-    started = False
-
-    def progress(done: int, total: int) -> None:
-        nonlocal started
-        if not started:
-            track.start("sweeps of the process", total)
-            started = True
-        track.update(done)
-
+    progress = track.counter("sweeps of the process")
     process = fit_process(history, settings, drivers=drivers, progress=progress)
     track.stop()
     return process

@@ -6,7 +6,7 @@ so that a file or a pipe gets text that stays readable in twenty years.
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 __all__ = ["Column", "Progress", "format_table", "say", "show_table", "time_left"]
@@ -81,6 +81,22 @@ class Progress:
         self._last = now
         left = (now - self._since) / (done - self._first) * max(self._total - done, 0)
         say(f"{self._what}: {done:,} of {self._total:,}, about {time_left(left)} left")
+
+    def counter(self, what: str) -> Callable[[int, int], None]:
+        """Return what is called with how many steps are done, of how many; the first call starts.
+
+        For work whose number of steps is not known before it begins.
+        """
+        started = False
+
+        def count(done: int, total: int) -> None:
+            nonlocal started
+            if not started:
+                self.start(what, total)
+                started = True
+            self.update(done)
+
+        return count
 
     def stop(self) -> None:
         """End the piece of work."""

@@ -45,6 +45,7 @@ __all__ = [
     "dump_model",
     "plain_settings",
     "read_model",
+    "read_typed",
     "validate_model",
     "validation_faults",
 ]
@@ -208,6 +209,22 @@ def _allowed_keys(model: type[BaseModel], location: tuple[int | str, ...]) -> li
                 current = inner
     fields = getattr(current, "model_fields", {})
     return [name for name, field in fields.items() if not field.exclude]
+
+
+def read_typed[M: BaseModel](path: str | Path, model: type[M]) -> M:
+    """Read a YAML file as one of the project's typed settings.
+
+    Raises
+    ------
+    InputError
+        With every fault of the file: unknown keys (and the nearest name), wrong types, impossible
+        numbers.
+    """
+    raw = load_yaml(Path(path))
+    try:
+        return model.model_validate(raw)
+    except ValidationError as error:
+        raise InputError(validation_faults(error, str(path), model)) from None
 
 
 def validation_faults(error: ValidationError, where: str, model: type[BaseModel]) -> list[Fault]:

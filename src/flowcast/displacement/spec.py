@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from flowcast._measurement import FrozenModel
-from flowcast._yaml import load_yaml
-from flowcast.config import validation_faults
-from flowcast.errors import InputError
+from flowcast.config import read_typed
 
 __all__ = ["DisplacementSpec", "read_displacement_spec"]
 
@@ -51,8 +49,4 @@ def read_displacement_spec(path: Path | str) -> DisplacementSpec:
     InputError
         With every fault of the file.
     """
-    content = load_yaml(Path(path)) or {}
-    try:
-        return DisplacementSpec.model_validate(content)
-    except ValidationError as error:
-        raise InputError(validation_faults(error, str(path), DisplacementSpec)) from None
+    return read_typed(path, DisplacementSpec)

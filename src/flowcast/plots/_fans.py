@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, did_you_mean, require_word
 from flowcast.plots._style import (
     GREY,
     INTERVALS,
@@ -126,17 +126,11 @@ def plot_fan(
 def _check(scenarios: "Mapping[str, xr.Dataset]", place: str, measure: str) -> None:
     if not 1 <= len(scenarios) <= MAX_PANELS:
         raise UsageError(f"(plot_fan) | found {len(scenarios)} scenarios; allowed: 1 to 12")
-    if measure not in OF_PLACES:
-        hint = nearest(measure, OF_PLACES)
-        also = f"; did you mean {hint}?" if hint else ""
-        allowed = ", ".join(OF_PLACES)
-        raise UsageError(f"(plot_fan) | found measure {measure!r}; allowed: {allowed}{also}")
+    require_word("plot_fan, measure", measure, OF_PLACES)
     places = next(iter(scenarios.values()))["place"].to_numpy().tolist()
     if place not in places:
-        hint = nearest(place, places)
-        also = f"; did you mean {hint}?" if hint else ""
-        allowed = "a place of the projection"
-        raise UsageError(f"(plot_fan) | found place {place!r}; allowed: {allowed}{also}")
+        allowed = f"a place of the projection{did_you_mean(place, places)}"
+        raise UsageError(f"(plot_fan) | found place {place!r}; allowed: {allowed}")
 
 
 def _years(data: "xr.Dataset", measure: str) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import require_word
 from flowcast.projection.simulation import Path
 
 if TYPE_CHECKING:
@@ -21,12 +21,7 @@ BLOCK = 20
 def require_measures(measures: Sequence[str]) -> None:
     """Refuse measures that are not those of places."""
     for measure in measures:
-        if measure not in OF_PLACES:
-            hint = nearest(measure, OF_PLACES)
-            also = f"; did you mean {hint}?" if hint else ""
-            raise UsageError(
-                f"(measures) | found {measure!r}; allowed: {', '.join(OF_PLACES)}{also}"
-            )
+        require_word("measures", measure, OF_PLACES)
 
 
 def outcomes(path: Path, measures: Sequence[str]) -> NDArray[np.float64]:

@@ -15,6 +15,7 @@ from flowcast.projection.simulation import simulate_draw
 from flowcast.projection.variance import shapley_weights
 from flowcast.scenarios import apply_scenario
 from flowcast.scenarios.catalogue import DRIVERS
+from flowcast.scenarios.composition import spec_of
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario
 from flowcast.vocabulary import INTERVAL_KIND
@@ -94,7 +95,7 @@ def attribute_change(
     """
     require_measures(measures)
     without = baseline_of(process, start) if baseline is None else baseline
-    spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+    spec = spec_of(scenario)
     names = _changed(apply_scenario(spec, without, draws=range(1), seed=seed, history=history).data,
                      without)  # fmt: skip
     if len(names) > MAX_DRIVERS:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from flowcast.errors import UsageError, nearest
+from flowcast.errors import UsageError, require_word
 from flowcast.vocabulary import DEFAULT_PROBS, INTERVAL_KIND
 
 if TYPE_CHECKING:
@@ -55,10 +55,7 @@ def measure_of(data: "xr.Dataset", measure: str, places: Sequence[str] = ()) -> 
     UsageError
         If there is no such measure, or no flows where they are needed.
     """
-    if measure not in MEASURES:
-        hint = nearest(measure, MEASURES)
-        also = f"; did you mean {hint}?" if hint else ""
-        raise UsageError(f"(measure) | found {measure!r}; allowed: {', '.join(MEASURES)}{also}")
+    require_word("measure", measure, MEASURES)
     if measure == "flow":
         return _flows(data)
     if measure == "net":

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from flowcast._atomic import atomic_file
-from flowcast._hashes import file_hash
 from flowcast._terminal import Progress
 from flowcast.errors import Fault, InputError, UsageError
 from flowcast.fanout import run_many
@@ -25,8 +24,9 @@ from flowcast.projection._inputs import hash_of_inputs, inputs_at, read_inputs
 from flowcast.projection.designs import Design, Method, fix_values, make_design, uncertain_values
 from flowcast.projection.outcomes import Outcome, outcome_draws, read_outcome, require_outcome
 from flowcast.projection.projecting import baseline_of, dataset_of, project_block
-from flowcast.projection.store import INPUTS
+from flowcast.projection.store import INPUTS, hashes_of
 from flowcast.scenarios import apply_scenario, dump_scenario
+from flowcast.scenarios.composition import spec_of
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario, plain
 
@@ -128,7 +128,7 @@ def explore_scenarios(
     InputError
         As `apply_scenario`.
     """
-    spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+    spec = spec_of(scenario)
     wanted = _read_outcomes(outcomes)
     design = make_design(uncertain_values(spec), method, cases, seed=seed)
     given = (process, start, baseline_of(process, start) if baseline is None else baseline, history)
@@ -335,19 +335,15 @@ def _recipe(
     draws: int,
 ) -> dict[str, Any]:
     """Return all that the outcomes hang on."""
-    from flowcast.scenarios.futures import find_file
-
-    spec = scenario.spec
     return {
         "version": VERSION,
         "inputs": stamp,
-        "scenario": sha256(dump_scenario(scenario).encode()).hexdigest(),
-        "files": {key: file_hash(find_file(spec, key)) for key in sorted(spec.data)},
+        **hashes_of(scenario),
         "method": design.method,
         "size": design.size,
         "cases": len(design.inputs),
         "design": sha256(design.inputs.to_numpy().tobytes()).hexdigest(),
-        "ranges": {key: repr(one) for key, one in uncertain_values(spec).items()},
+        "ranges": {key: repr(one) for key, one in uncertain_values(scenario.spec).items()},
         "outcomes": [str(outcome) for outcome in outcomes],
         "draws": draws,
         "seed": design.seed,

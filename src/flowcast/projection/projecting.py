@@ -10,6 +10,7 @@ from flowcast.errors import UsageError
 from flowcast.projection._shifts import Shifts, make_shifts
 from flowcast.projection.simulation import Offset, Path, simulate_draw
 from flowcast.scenarios import apply_scenario
+from flowcast.scenarios.composition import spec_of
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario
 from flowcast.vocabulary import PERSONS, RESIDENTS
@@ -173,7 +174,7 @@ def project_block(
     told: dict[str, tuple[pd.DataFrame, tuple[str, ...]]] = {}
     chosen = range(draws.start + offset.drivers, draws.stop + offset.drivers)
     for scenario in scenarios:
-        spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+        spec = spec_of(scenario)
         changed = apply_scenario(spec, baseline, draws=chosen, seed=seed, history=history)
         shifts[spec.name] = make_shifts(process, changed.data, baseline, start.periods)
         told[spec.name] = (changed.support, changed.notes)
@@ -195,7 +196,7 @@ def _require_fit(
     start: "ProjectionStart",
     scenarios: Sequence[ResolvedScenario | Scenario],
 ) -> None:
-    names = [s.spec.name if isinstance(s, ResolvedScenario) else s.name for s in scenarios]
+    names = [spec_of(scenario).name for scenario in scenarios]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise UsageError(

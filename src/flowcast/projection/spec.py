@@ -5,12 +5,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from flowcast._measurement import FrozenModel, PriorField, make_prior, require_normal
-from flowcast._yaml import load_yaml
-from flowcast.config import validation_faults
-from flowcast.errors import InputError
+from flowcast.config import read_typed
 from flowcast.priors import Prior
 
 __all__ = ["DriverEffect", "ProjectionSpec", "read_projection_spec"]
@@ -144,8 +142,4 @@ def read_projection_spec(path: Path | str) -> ProjectionSpec:
     InputError
         With every fault of the file.
     """
-    content = load_yaml(Path(path)) or {}
-    try:
-        return ProjectionSpec.model_validate(content)
-    except ValidationError as error:
-        raise InputError(validation_faults(error, str(path), ProjectionSpec)) from None
+    return read_typed(path, ProjectionSpec)

@@ -34,7 +34,7 @@ from flowcast.scenarios.loading import ResolvedScenario
 if TYPE_CHECKING:
     import xarray as xr
 
-__all__ = ["INPUTS", "open_projection", "projection_names", "run_projection"]
+__all__ = ["INPUTS", "hashes_of", "open_projection", "projection_names", "run_projection"]
 
 MANIFEST: Final = "projection.json"
 INPUTS: Final = "inputs"
@@ -135,21 +135,26 @@ def _recipe(
     scenario: ResolvedScenario, stamp: str, draws: int, seed: int, *, flows: bool
 ) -> dict[str, Any]:
     """Return all that a scenario's draws hang on."""
-    from flowcast.scenarios.futures import find_file
-
-    spec = scenario.spec
-    files = {key: file_hash(find_file(spec, key)) for key in sorted(spec.data)}
-    text = dump_scenario(scenario)
     said = {
         "version": VERSION,
         "inputs": stamp,
-        "scenario": sha256(text.encode()).hexdigest(),
-        "files": files,
+        **hashes_of(scenario),
         "draws": draws,
         "seed": seed,
         "flows": flows,
     }
     return {**said, "hash": sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()}
+
+
+def hashes_of(scenario: ResolvedScenario) -> dict[str, Any]:
+    """Return the hash of a scenario, and those of the publishers' files that it reads."""
+    from flowcast.scenarios.futures import find_file
+
+    spec = scenario.spec
+    return {
+        "scenario": sha256(dump_scenario(scenario).encode()).hexdigest(),
+        "files": {key: file_hash(find_file(spec, key)) for key in sorted(spec.data)},
+    }
 
 
 def _is_whole(place: Path, name: str, recipe: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from flowcast.projection._path_measures import blocks_of, days_of, outcomes, req
 from flowcast.projection.projecting import baseline_of, project_block
 from flowcast.projection.simulation import Offset
 from flowcast.scenarios import apply_scenario
+from flowcast.scenarios.composition import spec_of
 from flowcast.scenarios.loading import ResolvedScenario
 from flowcast.scenarios.spec import Scenario
 
@@ -137,7 +138,7 @@ def _is_uncertain(
     history: "xr.Dataset | None",
     seed: int,
 ) -> bool:
-    spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+    spec = spec_of(scenario)
     made = apply_scenario(spec, baseline, draws=range(1), seed=seed, history=history)
     return any("draw" in one.dims for one in made.data.data_vars.values())
 

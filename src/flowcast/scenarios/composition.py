@@ -54,6 +54,11 @@ class ScenarioDrivers:
     notes: tuple[str, ...]
 
 
+def spec_of(scenario: ResolvedScenario | Scenario) -> Scenario:
+    """Return what a scenario says, whether it was read from files or built."""
+    return scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+
+
 def apply_scenario(
     scenario: ResolvedScenario | Scenario,
     baseline: "xr.Dataset",
@@ -99,7 +104,7 @@ def apply_scenario(
     >>> worse.data["conflict"].values.tolist()
     [[150.0, 150.0]]
     """
-    spec = scenario.spec if isinstance(scenario, ResolvedScenario) else scenario
+    spec = spec_of(scenario)
     wanted = _which(draws, baseline)
     data = check_drivers(baseline, "baseline")
     past = None if history is None else check_drivers(history, "history", gaps=True)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from flowcast._measurement import FrozenModel
-from flowcast._yaml import load_yaml
-from flowcast.config import CovariateTerm, ModelSpec, validation_faults
+from flowcast.config import CovariateTerm, ModelSpec, read_typed
 from flowcast.errors import Fault, InputError, UsageError, nearest
 from flowcast.model.hyper import scalar_priors, vector_priors
 from flowcast.model.problem import Problem, has_heavy_tails
@@ -82,10 +81,7 @@ def read_alternatives(path: str | Path | None = None) -> dict[str, Alternative]:
     True
     """
     file = embedded_path("models", "alternatives.yaml") if path is None else Path(path)
-    try:
-        return dict(_File.model_validate(load_yaml(file)).alternatives)
-    except ValidationError as error:
-        raise InputError(validation_faults(error, str(file), _File)) from None
+    return dict(read_typed(file, _File).alternatives)
 
 
 def choose_alternatives(names: Iterable[str | Path]) -> dict[str, Alternative]:

@@ -1,14 +1,12 @@
 """What a publisher has promised about small cells, as a file."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from flowcast._measurement import FrozenModel
-from flowcast._yaml import load_yaml
-from flowcast.config import validation_faults
-from flowcast.errors import InputError
+from flowcast.config import read_typed
 
 __all__ = ["DisclosurePolicy", "read_policy"]
 
@@ -79,8 +77,4 @@ def read_policy(path: str | Path) -> DisclosurePolicy:
     >>> read_policy("policy.yaml")  # doctest: +SKIP
     DisclosurePolicy(name='office', minimum_cell=10.0, ...)
     """
-    raw: dict[str, Any] = load_yaml(Path(path))
-    try:
-        return DisclosurePolicy.model_validate(raw)
-    except ValidationError as error:
-        raise InputError(validation_faults(error, str(path), DisclosurePolicy)) from None
+    return read_typed(path, DisclosurePolicy)
